@@ -1,0 +1,250 @@
+"""One pod, read: what every rule looks at.
+
+A ``Pod`` is a view of a pod's or pod template's ``metadata`` and ``spec`` inside the object the user wrote. It copies
+nothing, and works out once what several rules need: the containers of every kind, the accelerators requested.
+It is valid until the object changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from webhook.kube.accelerators import Accelerator, Catalog
+from webhook.kube.path import Path
+from webhook.kube.quantity import quantity_or_none
+from webhook.kube.shape import JSONObject, indexed, items, mapping, text
+
+ContainerList = Literal["initContainers", "containers", "ephemeralContainers"]
+
+# In the order Kubernetes starts them. Rules that forget a list can be bypassed, so there is one place that has them.
+CONTAINER_LISTS: Final[tuple[ContainerList, ...]] = ("initContainers", "containers", "ephemeralContainers")
+
+_NO_ACCELERATORS: Final[Mapping[str, Decimal]] = {}
+
+
+class Container:
+    """One container of a pod: ``raw`` is the map the user wrote, ``path`` where it stands in the whole object."""
+
+    __slots__ = ("_accelerators", "_catalog", "index", "limits", "list_name", "path", "raw", "requests", "security_context")
+
+    def __init__(self, raw: JSONObject, list_name: ContainerList, index: int, path: Path, catalog: Catalog) -> None:
+        self.raw = raw
+        self.list_name = list_name
+        self.index = index
+        self.path = path
+        resources = mapping(raw, "resources")
+        self.limits = mapping(resources, "limits")
+        self.requests = mapping(resources, "requests")
+        self.security_context = mapping(raw, "securityContext")
+        self._catalog = catalog
+        self._accelerators: Mapping[str, Decimal] | None = None
+
+    @property
+    def name(self) -> str:
+        """The container's name; where it has none (invalid, but seen), its place in the list."""
+        return text(self.raw, "name") or f"{self.list_name}[{self.index}]"
+
+    @property
+    def is_ephemeral(self) -> bool:
+        """An ephemeral (``kubectl debug``) container: it can have neither resources nor ports nor probes."""
+        return self.list_name == "ephemeralContainers"
+
+    @property
+    def is_sidecar(self) -> bool:
+        """A restartable init container: it runs beside the regular ones, so its resources add up with theirs."""
+        return self.list_name == "initContainers" and self.raw.get("restartPolicy") == "Always"
+
+    @property
+    def accelerators(self) -> Mapping[str, Decimal]:
+        """Accelerators asked for by extended resource name: resource name to count, zero counts left out.
+
+        The API server requires request and limit to be equal; where the user wrote different ones, the larger counts.
+        """
+        if self._accelerators is None:
+            self._accelerators = _accelerators(self.limits, self.requests, self._catalog)
+        return self._accelerators
+
+    def field(self, *segments: str | int) -> Path:
+        """The path of a field of this container in the whole object."""
+        return self.path + segments
+
+
+def _accelerators(limits: JSONObject, requests: JSONObject, catalog: Catalog) -> Mapping[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for quantities in (limits, requests):
+        for resource in quantities:
+            # A resource name without a slash is native (cpu, memory) and never an accelerator: most end here.
+            if "/" in resource and catalog.find(resource) is not None:
+                count = quantity_or_none(quantities[resource])
+                if count is not None and count > found.get(resource, 0):
+                    found[resource] = count
+    return found or _NO_ACCELERATORS
+
+
+class Pod:
+    """A pod or pod template.
+
+    ``metadata`` and ``spec`` are the user's own maps (empty where absent), ``metadata_path`` and ``spec_path`` where
+    they stand in the whole object. ``device_classes`` gives the DeviceClasses behind a claim or claim template by
+    its name, as far as they are known.
+    """
+
+    __slots__ = (
+        "_accelerators",
+        "catalog",
+        "containers",
+        "device_classes",
+        "metadata",
+        "metadata_path",
+        "replicas",
+        "spec",
+        "spec_path",
+    )
+
+    def __init__(
+        self,
+        metadata: JSONObject,
+        spec: JSONObject,
+        catalog: Catalog,
+        *,
+        metadata_path: Path = ("metadata",),
+        spec_path: Path = ("spec",),
+        device_classes: Mapping[str, tuple[str, ...]] | None = None,
+        replicas: int = 1,
+    ) -> None:
+        self.metadata = metadata
+        self.spec = spec
+        self.catalog = catalog
+        self.metadata_path = metadata_path
+        self.spec_path = spec_path
+        self.device_classes = device_classes
+        self.replicas = replicas
+        self.containers: Final = tuple(
+            Container(raw, list_name, index, (*spec_path, list_name, index), catalog)
+            for list_name in CONTAINER_LISTS
+            if list_name in spec
+            for index, raw in indexed(spec, list_name)
+        )
+        self._accelerators: dict[str, Decimal] | None = None
+
+    def field(self, *segments: str | int) -> Path:
+        """The path of a field of the pod's spec in the whole object."""
+        return self.spec_path + segments
+
+    def meta(self, *segments: str | int) -> Path:
+        """The path of a field of the pod's metadata in the whole object."""
+        return self.metadata_path + segments
+
+    @property
+    def labels(self) -> JSONObject:
+        return mapping(self.metadata, "labels")
+
+    @property
+    def annotations(self) -> JSONObject:
+        return mapping(self.metadata, "annotations")
+
+    @property
+    def security_context(self) -> JSONObject:
+        return mapping(self.spec, "securityContext")
+
+    @property
+    def limits(self) -> JSONObject:
+        """Pod-level limits (``spec.resources.limits``), which stand in for the containers'."""
+        return mapping(mapping(self.spec, "resources"), "limits")
+
+    @property
+    def requests(self) -> JSONObject:
+        """Pod-level requests (``spec.resources.requests``)."""
+        return mapping(mapping(self.spec, "resources"), "requests")
+
+    @property
+    def tolerations(self) -> list[JSONObject]:
+        return items(self.spec, "tolerations")
+
+    @property
+    def is_windows(self) -> bool:
+        return mapping(self.spec, "os").get("name") == "windows"
+
+    @property
+    def accelerators(self) -> Mapping[str, Decimal]:
+        """What the whole pod holds at once: resource name to count.
+
+        Regular containers and sidecars add up; ordinary init containers run one at a time before the regular ones,
+        so the largest of them counts, together with the sidecars started before it.
+        Source: k8s.io/component-helpers ``resource.PodRequests``.
+        """
+        if self._accelerators is None:
+            self._accelerators = self._effective_accelerators()
+        return self._accelerators
+
+    def _effective_accelerators(self) -> dict[str, Decimal]:
+        total: dict[str, Decimal] = {}
+        sidecars: dict[str, Decimal] = {}
+        largest_init: dict[str, Decimal] = {}
+        for container in self.containers:
+            accelerators = container.accelerators
+            if not accelerators or container.is_ephemeral:
+                continue
+            for resource, count in accelerators.items():
+                if container.list_name == "containers":
+                    total[resource] = total.get(resource, Decimal(0)) + count
+                elif container.is_sidecar:
+                    sidecars[resource] = sidecars.get(resource, Decimal(0)) + count
+                    largest_init[resource] = max(largest_init.get(resource, Decimal(0)), sidecars[resource])
+                else:
+                    together = count + sidecars.get(resource, Decimal(0))
+                    largest_init[resource] = max(largest_init.get(resource, Decimal(0)), together)
+        for resource, count in sidecars.items():
+            total[resource] = total.get(resource, Decimal(0)) + count
+        for resource, count in largest_init.items():
+            total[resource] = max(total.get(resource, Decimal(0)), count)
+        return total
+
+    @property
+    def claimed_device_classes(self) -> list[str | None]:
+        """The DeviceClasses of the pod's resource claims, None for a claim whose class is not known."""
+        classes: list[str | None] = []
+        known: Mapping[str, tuple[str, ...]] = self.device_classes or {}
+        for claim in items(self.spec, "resourceClaims"):
+            reference = text(claim, "resourceClaimTemplateName") or text(claim, "resourceClaimName")
+            classes.extend(known.get(reference) or (None,))
+        return classes
+
+    @property
+    def requests_accelerator(self) -> bool:
+        """Whether the pod asks for any accelerator, by resource name or by claim.
+
+        A claim whose DeviceClass is not known counts: claims exist for devices.
+        """
+        if self.accelerators:
+            return True
+        if "resourceClaims" not in self.spec:
+            return False
+        return any(c is None or self.catalog.find_device_class(c) for c in self.claimed_device_classes)
+
+    def accelerator_families(self) -> tuple[Accelerator, ...]:
+        """The catalog entries of what the pod asks for, each once, in the order first met.
+
+        Claims of unknown DeviceClass have none. Ephemeral containers cannot ask for resources.
+        """
+        found: dict[str, Accelerator] = {}
+        for container in self.containers:
+            for resource in container.accelerators:
+                accelerator = self.catalog.find(resource)
+                if accelerator is not None:
+                    found.setdefault(accelerator.name, accelerator)
+        if "resourceClaims" in self.spec:
+            for device_class in self.claimed_device_classes:
+                claimed = self.catalog.find_device_class(device_class) if device_class else None
+                if claimed is not None:
+                    found.setdefault(claimed.name, claimed)
+        return tuple(found.values())
+
+    def as_object(self, namespace: str | None = None) -> JSONObject:
+        """A Pod object with this metadata and spec, for expressions that want to see one. Shares the user's maps."""
+        metadata: dict[str, Any] = dict(self.metadata)
+        if namespace and "namespace" not in metadata:
+            metadata["namespace"] = namespace
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": self.spec}

@@ -1,0 +1,143 @@
+"""A working copy of an object that remembers how it was changed.
+
+Mutations write to a draft; the original is never touched. Only the maps and lists on the way to a change are copied
+(a deep copy of a pod costs more than everything else a review does), and each change is recorded as one JSON Patch
+operation (RFC 6902). What is written inside a value that the draft itself added needs no operation of its own: it is
+part of that value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from webhook.kube.path import MISSING, Path, json_pointer, lookup
+from webhook.kube.shape import JSONObject
+
+Operation = dict[str, Any]
+
+
+class Draft:
+    """Copy on write over one JSON object.
+
+    ``object`` is the current state, ``operations`` the JSON Patch that leads from the original to it.
+    """
+
+    __slots__ = ("_added", "_copied", "_keep", "object", "operations")
+
+    def __init__(self, original: JSONObject) -> None:
+        self.object: JSONObject = original
+        self.operations: list[Operation] = []
+        # id() of containers that this draft owns: copies of original ones, and ones inside values it added.
+        self._copied: set[int] = set()
+        self._added: set[int] = set()
+        # Keeps every owned container alive, so that no id() is ever used again for another.
+        self._keep: list[Any] = []
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.operations)
+
+    def get(self, path: Path) -> Any:
+        """The value at ``path`` now, or MISSING."""
+        return lookup(self.object, path)
+
+    def set_default(self, path: Path, value: Any) -> bool:
+        """Set a field where it is absent or null, making the maps that lead to it. Says whether it did.
+
+        Nothing is changed where the field has a value, or where something other than a map is in the way. The value
+        belongs to the draft from here on and must not be shared with another.
+        """
+        existing = lookup(self.object, path)
+        if existing is not MISSING and existing is not None:
+            return False
+        # The first missing step decides where the operation goes: everything below it is part of its value.
+        for depth in range(1, len(path)):
+            step = lookup(self.object, path[:depth])
+            if step is MISSING or step is None:
+                for segment in reversed(path[depth:]):
+                    value = {segment: value}
+                path = path[:depth]
+                break
+        return self._write(path, value, "add")
+
+    def append(self, path: Path, value: Any) -> bool:
+        """Add an item to the end of the list at ``path``, making list and maps where absent. Says whether it did."""
+        existing = lookup(self.object, path)
+        if existing is MISSING or existing is None:
+            return self.set_default(path, [value])
+        if type(existing) is not list:
+            return False
+        owner, fresh = self._own(path)
+        owner.append(value)
+        self._adopt(value)
+        if not fresh:
+            self.operations.append({"op": "add", "path": json_pointer(path) + "/-", "value": value})
+        return True
+
+    def replace(self, path: Path, value: Any) -> bool:
+        """Overwrite what is at ``path``. Says whether there was something else to overwrite."""
+        existing = lookup(self.object, path)
+        if existing is MISSING or (existing == value and type(existing) is type(value)):
+            return False
+        return self._write(path, value, "replace")
+
+    def remove(self, path: Path) -> bool:
+        """Remove what is at ``path``. Says whether there was something."""
+        if lookup(self.object, path) is MISSING or not path:
+            return False
+        owner, fresh = self._own(path[:-1])
+        del owner[path[-1]]
+        if not fresh:
+            self.operations.append({"op": "remove", "path": json_pointer(path)})
+        return True
+
+    def _write(self, path: Path, value: Any, op: str) -> bool:
+        parent = lookup(self.object, path[:-1])
+        key = path[-1]
+        if type(parent) is list:
+            if not isinstance(key, int) or not 0 <= key < len(parent):
+                return False
+        elif type(parent) is not dict:
+            return False
+        owner, fresh = self._own(path[:-1])
+        owner[key] = value
+        self._adopt(value)
+        if not fresh:
+            # `add` over a null member replaces it, RFC 6902 section 4.1; over a list item it would insert.
+            op = "replace" if type(owner) is list else op
+            self.operations.append({"op": op, "path": json_pointer(path), "value": value})
+        return True
+
+    def _own(self, path: Path) -> tuple[Any, bool]:
+        """The container at ``path`` in a state that may be written, and whether it is part of an added value."""
+        node = self._own_one(self.object)
+        self.object = node
+        for segment in path:
+            child = node[segment]
+            if id(child) not in self._added:
+                owned = self._own_one(child)
+                if owned is not child:
+                    node[segment] = owned
+                child = owned
+            node = child
+        return node, id(node) in self._added
+
+    def _own_one(self, node: Any) -> Any:
+        if id(node) in self._copied or id(node) in self._added:
+            return node
+        copy = node.copy()
+        self._copied.add(id(copy))
+        self._keep.append(copy)
+        return copy
+
+    def _adopt(self, value: Any) -> None:
+        if type(value) is dict:
+            children = value.values()
+        elif type(value) is list:
+            children = value  # type: ignore[assignment]  # only iterated
+        else:
+            return
+        self._added.add(id(value))
+        self._keep.append(value)
+        for child in children:
+            self._adopt(child)

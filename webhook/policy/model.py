@@ -1,0 +1,288 @@
+"""The policy file: one ``Policy`` document, as people write it.
+
+These models say what may be written and describe it (the JSON Schema is made from them). What a policy does is
+compiled from them once, see ``webhook.engine.compile``. The words are those of Kubernetes' own admission policies
+(admissionregistration.k8s.io/v1) wherever those have one.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from webhook.policy.findings import Action, Severity
+
+API_VERSION: Literal["gpuward.dev/v1alpha1"] = "gpuward.dev/v1alpha1"
+
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253),
+]
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Model(BaseModel):
+    """What all parts share: unknown fields are errors, field docstrings are descriptions."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True, populate_by_name=True)
+
+
+class LabelSelectorRequirement(Model):
+    """One condition on a label."""
+
+    key: NonEmpty
+    """The label's key."""
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    """How the label's value relates to ``values``."""
+    values: list[str] = []
+    """Values for In and NotIn; none for Exists and DoesNotExist."""
+
+    @model_validator(mode="after")
+    def _values_fit_operator(self) -> LabelSelectorRequirement:
+        if self.operator in ("In", "NotIn") and not self.values:
+            raise ValueError(f"operator {self.operator} needs at least one value")
+        if self.operator in ("Exists", "DoesNotExist") and self.values:
+            raise ValueError(f"operator {self.operator} takes no values")
+        return self
+
+
+class LabelSelector(Model):
+    """A Kubernetes label selector; all conditions must hold, an empty one selects everything."""
+
+    matchLabels: dict[str, str] = {}
+    """Labels that must have exactly these values."""
+    matchExpressions: list[LabelSelectorRequirement] = []
+    """Further conditions on labels."""
+
+
+class Condition(Model):
+    """A CEL expression that must be true for the policy to apply (``matchConditions`` in Kubernetes)."""
+
+    name: NonEmpty
+    """What the condition is called in messages and logs."""
+    expression: NonEmpty
+    """CEL over ``object``, ``oldObject``, ``request``, ``namespaceObject`` and ``variables``; must give a bool."""
+
+
+class Variable(Model):
+    """A named CEL expression that others use as ``variables.NAME``; evaluated at most once a review, if at all."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    """The name, a CEL identifier."""
+    expression: NonEmpty
+    """CEL; may use variables defined before it."""
+
+
+class Match(Model):
+    """Which requests and pods a policy is about. Every part that is given must hold; an absent part always does."""
+
+    kinds: list[NonEmpty] = []
+    """Kinds as ``Pod``, ``apps/v1/Deployment``, ``batch/*/Job`` or ``*``. Without it: every pod, and every pod
+    template inside a workload."""
+    operations: list[Literal["CREATE", "UPDATE", "DELETE", "CONNECT", "*"]] = ["CREATE", "UPDATE"]
+    """What is being done to the object."""
+    namespaces: list[NonEmpty] = []
+    """Names of namespaces, or globs over them (``team-*``). Objects without a namespace match none."""
+    names: list[NonEmpty] = []
+    """Names of objects, or globs over them; ``generateName`` counts where there is no name yet."""
+    namespaceSelector: LabelSelector | None = None
+    """On the labels of the namespace."""
+    objectSelector: LabelSelector | None = None
+    """On the labels of the pod (or of the object, for policies about other kinds)."""
+    users: list[NonEmpty] = []
+    """User names, or globs over them (``system:serviceaccount:ci:*``)."""
+    groups: list[NonEmpty] = []
+    """Groups, or globs over them; one of the user's must match."""
+    accelerators: Literal["Required", "None", "Any"] = "Any"
+    """Only pods that request an accelerator, only pods that request none, or both."""
+    conditions: list[Condition] = []
+    """CEL conditions, all of which must be true."""
+
+
+class ExceptionMatch(Model):
+    """Which objects an exception is for. Every part that is given must hold."""
+
+    namespaces: list[NonEmpty] = []
+    """Names of namespaces, or globs over them."""
+    names: list[NonEmpty] = []
+    """Names of objects, or globs over them."""
+    labels: dict[str, str] = {}
+    """Labels the pod (or the object) must have, with exactly these values."""
+    users: list[NonEmpty] = []
+    """User names, or globs over them."""
+    groups: list[NonEmpty] = []
+    """Groups, or globs over them."""
+
+
+class PolicyException(Model):
+    """Objects that need not follow some of the policy's rules: why, and until when."""
+
+    name: Name
+    """What the exception is called where its use is recorded."""
+    reason: NonEmpty
+    """Why it is there: a sentence or a ticket."""
+    expires: date | None = None
+    """The last day it holds (UTC). Afterwards the rules apply again."""
+    match: ExceptionMatch
+    """The objects it is for."""
+    rules: list[NonEmpty] = []
+    """The rules it excepts from; without it, all of the policy."""
+
+
+class MutateRule(Model):
+    """One mutation."""
+
+    rule: NonEmpty
+    """The name of a mutation; ``gpuward explain`` lists them."""
+    parameters: dict[str, Any] = {}
+    """The mutation's settings."""
+
+
+class ValidateRule(Model):
+    """One check: a rule of the library, or a CEL expression."""
+
+    rule: NonEmpty | None = None
+    """The name of a check; ``gpuward explain`` lists them. With ``expression``: the name findings carry."""
+    parameters: dict[str, Any] = {}
+    """The check's settings."""
+    expression: NonEmpty | None = None
+    """CEL that must be true, over the variables of a ValidatingAdmissionPolicy: ``object``, ``oldObject``,
+    ``request``, ``namespaceObject``, ``variables``."""
+    message: NonEmpty | None = None
+    """What to tell the author of the object when the expression is false."""
+    messageExpression: NonEmpty | None = None
+    """CEL that gives the message; ``message`` is the fallback."""
+    reason: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None = None
+    """A stable identifier for findings of the expression."""
+    field: NonEmpty | None = None
+    """The path the expression is about, such as ``spec.priorityClassName``."""
+    subject: Literal["Pod", "Object"] | None = None
+    """What ``object`` is in the expression: each pod (and pod template as a pod), or the object itself. The object
+    itself by default where ``match.kinds`` names the kinds, else each pod."""
+    severity: Severity | None = None
+    """In place of the policy's own severity."""
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> ValidateRule:
+        if self.expression is None:
+            if self.rule is None:
+                raise ValueError("needs a `rule` or an `expression`")
+            for name in ("message", "messageExpression", "reason", "field", "subject"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"`{name}` goes with `expression`, not with `rule`")
+        elif self.parameters:
+            raise ValueError("`parameters` go with `rule`, not with `expression`")
+        return self
+
+
+class PolicySpec(Model):
+    """What a policy is about, what it changes and what it demands."""
+
+    action: Action = Action.ENFORCE
+    """What happens at most: Enforce rejects, Warn admits with a warning, Audit only records. The namespace's mode
+    can weaken it."""
+    failurePolicy: Literal["Fail", "Ignore"] = "Fail"
+    """What happens when one of the rules itself fails (a CEL evaluation error): treated as a violation, or recorded
+    and passed over."""
+    match: Match = Match()
+    """What the policy is about."""
+    exclude: list[Match] = []
+    """What it is not about: excluded is what any one of these matches."""
+    variables: list[Variable] = []
+    """CEL expressions with a name."""
+    mutate: list[MutateRule] = []
+    """Changes to pods, in this order, when they are created."""
+    validate_: Annotated[list[ValidateRule], Field(alias="validate")] = []
+    """Checks."""
+    exceptions: list[PolicyException] = []
+    """Who is excepted, why and until when."""
+
+    @model_validator(mode="after")
+    def _does_something(self) -> PolicySpec:
+        if not self.mutate and not self.validate_:
+            raise ValueError("needs at least one rule under `mutate` or `validate`")
+        return self
+
+
+class Metadata(Model):
+    """The policy's name and descriptions."""
+
+    name: Name
+    """Unique among the policies that are loaded together."""
+    labels: dict[str, str] = {}
+    """Labels, for your own use."""
+    annotations: dict[str, str] = {}
+    """``gpuward.dev/title``, ``gpuward.dev/category``, ``gpuward.dev/severity`` (critical, high, medium, low, info)
+    and ``gpuward.dev/description`` are shown to people; others are for your own use."""
+
+
+class Policy(Model):
+    """A gpuward policy."""
+
+    apiVersion: Literal["gpuward.dev/v1alpha1"]
+    """The version of this format."""
+    kind: Literal["Policy"]
+    """The kind of document."""
+    metadata: Metadata
+    """The policy's name and descriptions."""
+    spec: PolicySpec
+    """What the policy does."""
+
+
+class TaintSpec(Model):
+    """A taint of accelerator nodes. Its value is not compared."""
+
+    key: NonEmpty
+    """The taint's key."""
+    effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"] = "NoSchedule"
+    """The taint's effect."""
+
+
+class NodeRequirementSpec(Model):
+    """A condition on a node's label."""
+
+    key: NonEmpty
+    """The label's key."""
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
+    """How the label's value relates to ``values``."""
+    values: list[str] = []
+    """Values, where the operator takes any."""
+
+
+class AcceleratorSpec(Model):
+    """One family of accelerators."""
+
+    name: Name
+    """What it is called. A name that is known already replaces that entry."""
+    resources: list[NonEmpty] = []
+    """Extended resource names, or globs over them."""
+    deviceClasses: list[NonEmpty] = []
+    """DeviceClasses that hand out the same devices to resource claims."""
+    taints: list[TaintSpec] = []
+    """Taints of the nodes that have it."""
+    nodeAffinity: list[NodeRequirementSpec] = []
+    """The labels by which nodes tell that they have it."""
+
+
+class AcceleratorCatalogSpec(Model):
+    """The accelerators of a cluster."""
+
+    accelerators: list[AcceleratorSpec] = []
+    """Families of accelerators."""
+    rdmaResources: list[NonEmpty] = []
+    """Resource names (globs) of network devices whose users lock memory."""
+
+
+class AcceleratorCatalog(Model):
+    """Accelerators that gpuward does not know out of the box."""
+
+    apiVersion: Literal["gpuward.dev/v1alpha1"]
+    """The version of this format."""
+    kind: Literal["AcceleratorCatalog"]
+    """The kind of document."""
+    metadata: Metadata
+    """The catalog's name."""
+    spec: AcceleratorCatalogSpec
+    """The accelerators."""

@@ -1,0 +1,82 @@
+"""What a rule is: the base of every check and every mutation.
+
+A rule is a class. Its docstring is its specification (what, why, what is allowed, how to mend) and the source of
+the reference pages; its ``Parameters`` are the settings a policy can give; constructing it compiles it; calling it
+judges or changes one pod. Instances are immutable and shared between requests.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from webhook.kube.accelerators import Catalog
+from webhook.policy.findings import Severity, Violation
+
+if TYPE_CHECKING:
+    from webhook.kube.pod import Pod
+    from webhook.policy.draft import Draft
+
+
+class ParameterError(ValueError):
+    """Parameters that have the right types and still make no sense together.
+
+    ``field`` is the parameter at fault, e.g. ``perAccelerator.cpu``; empty where it is about all of them.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class NoParameters:
+    """A rule without settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What rules may use of their surroundings when they are compiled."""
+
+    catalog: Catalog
+
+
+class Rule(ABC):
+    """The common part. ``name`` is what policies write under ``rule:``; ``title`` one line for lists of rules."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    # A frozen dataclass; its attribute docstrings describe the parameters in the schema and the reference.
+    Parameters: ClassVar[type[Any]] = NoParameters
+
+    def __init__(self, parameters: Any, context: Context) -> None:
+        """Compile the rule.
+
+        Raises:
+            ParameterError: the parameters cannot be meant.
+        """
+        self.parameters = parameters
+        self.context = context
+
+
+class Check(Rule):
+    """A validation: yields one violation for each breach and changes nothing."""
+
+    severity: ClassVar[Severity] = Severity.MEDIUM
+
+    @abstractmethod
+    def __call__(self, pod: Pod) -> Iterable[Violation]:
+        """Judge one pod. Must not raise on any JSON, however odd its types."""
+
+
+class Mutation(Rule):
+    """A change to pods. Idempotent, and never overwrites what the user set."""
+
+    @abstractmethod
+    def __call__(self, pod: Pod, draft: Draft) -> None:
+        """Record the changes for one pod in the draft, under the pod's own paths.
+
+        ``pod`` shows the state before this mutation. Must not raise on any JSON.
+        """
