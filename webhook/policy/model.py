@@ -1,8 +1,8 @@
 """The policy file: one ``Policy`` document, as people write it.
 
-These models say what may be written and describe it (the JSON Schema is made from them). What a policy does is
-compiled from them once, see ``webhook.engine.compile``. The words are those of Kubernetes' own admission policies
-(admissionregistration.k8s.io/v1) wherever those have one.
+These models say what may be written and describe it (the JSON Schema is made from them). What a policy does
+is compiled from them once, see ``webhook.engine.compile``. The words are those of Kubernetes' own admission
+policies (admissionregistration.k8s.io/v1) wherever those have one.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from webhook.policy.findings import Action, Severity
 
 API_VERSION: Literal["gpuward.dev/v1alpha1"] = "gpuward.dev/v1alpha1"
 
-Name = Annotated[
-    str,
-    StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253),
-]
+# Each pattern has its explanation in webhook.policy.validation.
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+REASON_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+IDENTIFIER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=253)]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Model(BaseModel):
     """What all parts share: unknown fields are errors, field docstrings are descriptions."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
 
 
 class LabelSelectorRequirement(Model):
@@ -63,24 +65,27 @@ class Condition(Model):
     name: NonEmpty
     """What the condition is called in messages and logs."""
     expression: NonEmpty
-    """CEL over ``object``, ``oldObject``, ``request``, ``namespaceObject`` and ``variables``; must give a bool."""
+    """CEL over ``object``, ``oldObject``, ``request``, ``namespaceObject`` and ``variables``; must give a
+    bool."""
 
 
 class Variable(Model):
-    """A named CEL expression that others use as ``variables.NAME``; evaluated at most once a review, if at all."""
+    """A named CEL expression that others use as ``variables.NAME``; evaluated at most once a review, if at
+    all."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    name: Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
     """The name, a CEL identifier."""
     expression: NonEmpty
     """CEL; may use variables defined before it."""
 
 
 class Match(Model):
-    """Which requests and pods a policy is about. Every part that is given must hold; an absent part always does."""
+    """Which requests and pods a policy is about. Every part that is given must hold; an absent part always
+    does."""
 
     kinds: list[NonEmpty] = []
-    """Kinds as ``Pod``, ``apps/v1/Deployment``, ``batch/*/Job`` or ``*``. Without it: every pod, and every pod
-    template inside a workload."""
+    """Kinds as ``Pod``, ``apps/v1/Deployment``, ``batch/*/Job`` or ``*``. Without it: every pod, and every
+    pod template inside a workload."""
     operations: list[Literal["CREATE", "UPDATE", "DELETE", "CONNECT", "*"]] = ["CREATE", "UPDATE"]
     """What is being done to the object."""
     namespaces: list[NonEmpty] = []
@@ -154,13 +159,13 @@ class ValidateRule(Model):
     """What to tell the author of the object when the expression is false."""
     messageExpression: NonEmpty | None = None
     """CEL that gives the message; ``message`` is the fallback."""
-    reason: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None = None
+    reason: Annotated[str, StringConstraints(pattern=REASON_PATTERN)] | None = None
     """A stable identifier for findings of the expression."""
     field: NonEmpty | None = None
     """The path the expression is about, such as ``spec.priorityClassName``."""
     subject: Literal["Pod", "Object"] | None = None
-    """What ``object`` is in the expression: each pod (and pod template as a pod), or the object itself. The object
-    itself by default where ``match.kinds`` names the kinds, else each pod."""
+    """What ``object`` is in the expression: each pod (and pod template as a pod), or the object itself. The
+    object itself by default where ``match.kinds`` names the kinds, else each pod."""
     severity: Severity | None = None
     """In place of the policy's own severity."""
 
@@ -181,11 +186,11 @@ class PolicySpec(Model):
     """What a policy is about, what it changes and what it demands."""
 
     action: Action = Action.ENFORCE
-    """What happens at most: Enforce rejects, Warn admits with a warning, Audit only records. The namespace's mode
-    can weaken it."""
+    """What happens at most: Enforce rejects, Warn admits with a warning, Audit only records. The namespace's
+    mode can weaken it."""
     failurePolicy: Literal["Fail", "Ignore"] = "Fail"
-    """What happens when one of the rules itself fails (a CEL evaluation error): treated as a violation, or recorded
-    and passed over."""
+    """What happens when one of the rules itself fails (a CEL evaluation error): treated as a violation, or
+    recorded and passed over."""
     match: Match = Match()
     """What the policy is about."""
     exclude: list[Match] = []
@@ -214,8 +219,8 @@ class Metadata(Model):
     labels: dict[str, str] = {}
     """Labels, for your own use."""
     annotations: dict[str, str] = {}
-    """``gpuward.dev/title``, ``gpuward.dev/category``, ``gpuward.dev/severity`` (critical, high, medium, low, info)
-    and ``gpuward.dev/description`` are shown to people; others are for your own use."""
+    """``gpuward.dev/title``, ``gpuward.dev/category``, ``gpuward.dev/severity`` (critical, high, medium, low,
+    info) and ``gpuward.dev/description`` are shown to people; others are for your own use."""
 
 
 class Policy(Model):

@@ -13,8 +13,8 @@ from webhook.kube.path import Path, render
 class Problem:
     """One mistake: where in the document, what it is, and what was probably meant.
 
-    ``offset`` is the (line, column), both from 1, inside the text at ``path`` (a CEL expression), where known.
-    ``on_key`` says that the mistake is the last key of the path itself rather than its value.
+    ``offset`` is the (line, column), both from 1, inside the text at ``path`` (a CEL expression), where
+    known. ``on_key`` says that the mistake is the last key of the path itself rather than its value.
     """
 
     path: Path
@@ -37,6 +37,17 @@ class InvalidPolicy(ValueError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``did you mean "x"?`` for the nearest known word; empty where nothing is near."""
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'did you mean "{near[0]}"?' if near else ""
+    """``did you mean "x"?`` for the nearest known word; empty where nothing is near.
+
+    Case and separators do not count: ``match_labels`` is ``matchLabels``.
+    """
+    by_letters: dict[str, str] = {}
+    for candidate in known:
+        by_letters.setdefault(_letters(candidate), candidate)
+    near = get_close_matches(_letters(word), by_letters, n=1, cutoff=0.6)
+    return f'did you mean "{by_letters[near[0]]}"?' if near else ""
+
+
+def _letters(word: str) -> str:
+    # Long words are nobody's slip of the keyboard, and comparing them takes quadratic time.
+    return word[:100].lower().replace("-", "").replace("_", "")
