@@ -332,11 +332,7 @@ def _wrong_type(path: Path, expected: str, given: Any) -> Problem:
         return Problem(path, f"must be {expected}, but has no value", "give it one or leave the field out")
     if expected == "a string" and isinstance(given, (bool, int, float)):
         suggestion = "put it in quotes"
-    elif (
-        expected in ("a whole number", "a number", "true or false")
-        and isinstance(given, str)
-        and _is_plain(given)
-    ):
+    elif expected in _UNQUOTED and isinstance(given, str) and _UNQUOTED[expected].fullmatch(given):
         suggestion = "write it without quotes"
     elif expected == "a list" and isinstance(given, (str, int, float)):
         suggestion = (
