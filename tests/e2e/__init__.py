@@ -1,0 +1,1 @@
+"""End-to-end tests: gpuward behind a real Kubernetes control plane."""

@@ -1,0 +1,125 @@
+"""The control plane of the end-to-end tests, started once a session, and the rule that CI may not skip them.
+
+A machine that has no control plane and nothing to build one with skips these tests and says so at the end of
+the run. With CI=true or GPUWARD_E2E=required every skip here is a failure instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from .cluster import ControlPlane
+from .controlplane import assets, build
+
+COUNTS = pytest.StashKey[dict[str, int]]()
+REASONS = pytest.StashKey[dict[str, None]]()  # a set that keeps its order
+VERSION = pytest.StashKey[str]()
+
+
+def required() -> bool:
+    """Whether the end-to-end tests must run here."""
+    return os.environ.get("CI", "").lower() in ("true", "1") or os.environ.get("GPUWARD_E2E") == "required"
+
+
+@pytest.fixture(scope="session")
+def control_plane(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlPlane]:
+    """A running control plane, shared by all tests: make your own namespaces and nodes, delete the nodes."""
+    config = request.config
+    try:
+        programs = assets.locate(lambda line: _say(config, line))
+    except assets.MissingAssetsError as missing:
+        # A failure where required: see pytest_runtest_makereport.
+        raise pytest.skip.Exception(str(missing)) from None
+    except (assets.InvalidAssetsError, build.BuildError) as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    config.stash[VERSION] = programs.version
+    with ControlPlane(programs, tmp_path_factory.mktemp("control-plane")) as running:
+        yield running
+
+
+@pytest.fixture
+def full_control_plane(control_plane: ControlPlane) -> ControlPlane:
+    """The control plane with controllers and the scheduler, which KUBEBUILDER_ASSETS may lack."""
+    lacking = [
+        name
+        for name, there in (
+            ("kube-controller-manager", control_plane.has_controller_manager),
+            ("kube-scheduler", control_plane.has_scheduler),
+        )
+        if not there
+    ]
+    if lacking:
+        pytest.skip(
+            f"KUBEBUILDER_ASSETS has no {' and no '.join(lacking)}, and no finished build of Kubernetes "
+            f"{control_plane.assets.version} stands in: add them there, or unset it to build everything"
+        )
+    return control_plane
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes room for the counts of this session."""
+    config.stash[COUNTS] = {"passed": 0, "failed": 0, "not run": 0}
+    config.stash[REASONS] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Counts the tests on the control plane, and turns their skips into failures where they must run."""
+    report = yield
+    if "control_plane" not in getattr(item, "fixturenames", ()):
+        return report
+    counts = item.config.stash[COUNTS]
+    if report.skipped and not hasattr(report, "wasxfail"):
+        counts["not run"] += 1
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        item.config.stash[REASONS][reason] = None
+        if required():
+            report.outcome = "failed"
+            report.longrepr = (
+                f"end-to-end tests must not be skipped here (CI or GPUWARD_E2E=required): {reason}"
+            )
+    elif report.when == "setup" and report.failed:
+        counts["not run"] += 1
+    elif report.when == "call":
+        counts["failed" if report.failed else "passed"] += 1
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Says how many end-to-end tests ran, and loudly when none did."""
+    counts, reasons = config.stash[COUNTS], config.stash[REASONS]
+    if not any(counts.values()):
+        return
+    terminalreporter.section("end-to-end tests")
+    if ran := counts["passed"] + counts["failed"]:
+        terminalreporter.write_line(
+            f"{ran} end-to-end tests ran on Kubernetes {config.stash[VERSION]}: "
+            f"{counts['passed']} passed, {counts['failed']} failed; {counts['not run']} did not run",
+            green=not counts["failed"],
+            red=bool(counts["failed"]),
+        )
+    else:
+        terminalreporter.write_line(
+            "NO END-TO-END TEST RAN: gpuward was not tried on a real API server.", red=True
+        )
+    for reason in reasons:
+        terminalreporter.write_line(f"not run: {reason}", yellow=True)
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    """Prints a line at once, also while pytest captures: a build takes minutes."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal is None:
+        return
+    if capture is None:
+        terminal.write_line(line)
+        return
+    with capture.global_and_fixture_disabled():
+        terminal.write_line(line)
