@@ -32,6 +32,20 @@ def render(path: Path) -> str:
     return "".join(parts)
 
 
+_SEGMENT: Final = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")
+
+
+def parse(field: str) -> Path:
+    """Read a path as people write it, the inverse of ``render``: ``spec.containers[0].image``, ``metadata.labels[app.io/x]``.
+
+    A number in brackets is a list index, anything else there a key; quotes around a key are taken off.
+    """
+    return tuple(
+        name if name else int(bracketed) if bracketed.isdigit() else bracketed.strip("'\"")
+        for name, bracketed in _SEGMENT.findall(field)
+    )
+
+
 def json_pointer(path: Path) -> str:
     """The path as a JSON Pointer, RFC 6901."""
     return "".join("/" + str(segment).replace("~", "~0").replace("/", "~1") for segment in path)

@@ -1,0 +1,59 @@
+# gpuward: everything a developer or a curious visitor runs. `make demo` and `make test` need Python 3.11+ only.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The newest Python from 3.11 on that is installed; PYTHON=... chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime-installed
+DEV := $(VENV)/.dev-installed
+
+.PHONY: help demo test lint docs bench run pins clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "gpuward needs Python 3.11 or later; none was found (set PYTHON=...)" >&2; exit 2; }
+	@echo "Setting up $(VENV) with $(PYTHON) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): requirements/runtime.txt pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUNTIME)
+	@echo "Installing the development tools ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(RUNTIME) ## start the webhook on localhost and send it real ML workloads
+	@$(BIN)/python -m webhook.demo
+
+test: $(DEV) ## run every test; builds a real control plane once if Go is there
+	@$(BIN)/python -m tests.e2e.controlplane.build --if-possible
+	@$(BIN)/python -m pytest
+
+lint: $(DEV) ## ruff, mypy, import-linter, and gpuward's own lint of the shipped policies
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/gpuward lint policies
+
+bench: $(DEV) ## reviews a second against a constant server, in one run
+	@$(BIN)/python -m tests.bench
+
+run: $(RUNTIME) ## serve on localhost with a throw-away certificate and the shipped policies
+	@$(BIN)/python -m webhook serve --dev --no-cluster --default-mode enforce
+
+pins: $(DEV) ## renew the hashed pins in requirements/
+	@requirements/compile.sh
+
+clean: ## remove what was set up here
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

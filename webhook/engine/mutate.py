@@ -1,0 +1,111 @@
+"""Running mutations: on a working copy of the object, for every pod in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from webhook.engine.decision import Phase
+from webhook.engine.errors import failed_rule
+from webhook.engine.ruleset import CompiledPolicy, MutationRule
+from webhook.engine.subjects import Selected, State, Subjects
+from webhook.policy.draft import Draft
+from webhook.policy.findings import Action, Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Mutated:
+    """The object after its mutations.
+
+    ``applied`` is what the request's answer may change; ``recorded`` goes on from there with the mutations of
+    policies that only record, or is None where those change nothing. ``errors`` are mutations that failed.
+    """
+
+    applied: Draft
+    applied_state: State
+    applied_by: tuple[tuple[str, str], ...]
+    recorded: Draft | None
+    recorded_state: State
+    errors: tuple[Finding, ...]
+
+
+def run(selected: Sequence[Selected], subjects: Subjects, phase: Phase) -> Mutated:
+    """Run the mutations of the selected policies.
+
+    Which of them run is the answer to "what will these pods be like when the checks see them": pods are mutated once,
+    when they are created; a pod that is only validated has been through it; templates are taken as the pods to come.
+    """
+    if not _has_effect(subjects):
+        return _nothing(subjects)
+    applied = Draft(subjects.request.obj or {})
+    state = subjects.original
+    applied_by: tuple[tuple[str, str], ...] = ()
+    errors: list[Finding] = []
+    # A pod that arrives at /validate is final: mutations that are applied at all have been applied to it.
+    if not (subjects.is_pod and phase is Phase.VALIDATE):
+        applying = [s for s in selected if s.policy.mutations and s.action is not Action.AUDIT]
+        applied, state, applied_by = _apply(applying, subjects, applied, state, errors)
+    recording = [s for s in selected if s.policy.mutations and s.action is Action.AUDIT]
+    if not recording:
+        return Mutated(applied, state, applied_by, None, state, tuple(errors))
+    recorded, recorded_state, _ = _apply(recording, subjects, Draft(applied.object), state, errors)
+    return Mutated(
+        applied, state, applied_by, recorded if recorded.changed else None, recorded_state, tuple(errors)
+    )
+
+
+def _has_effect(subjects: Subjects) -> bool:
+    """Whether pods come into being through this request. Most of a pod's spec cannot change afterwards."""
+    if not subjects.original.pods:
+        return False
+    if subjects.is_pod:
+        return subjects.request.operation == "CREATE" and not subjects.request.subresource
+    return True
+
+
+def _nothing(subjects: Subjects) -> Mutated:
+    state = subjects.original
+    return Mutated(Draft(subjects.request.obj or {}), state, (), None, state, ())
+
+
+def _apply(
+    selected: Sequence[Selected], subjects: Subjects, draft: Draft, state: State, errors: list[Finding]
+) -> tuple[Draft, State, tuple[tuple[str, str], ...]]:
+    """Run every mutation in order; each sees what the ones before it made.
+
+    A mutation that fails is left out, and with it whatever it had done: the rest starts again without it.
+    """
+    original, original_state = draft.object, state
+    failed: set[int] = set()
+    while True:
+        by: list[tuple[str, str]] = []
+        crashed: MutationRule | None = None
+        for chosen in selected:
+            policy = chosen.policy
+            for rule in policy.mutations:
+                if id(rule) in failed:
+                    continue
+                before = draft.revision
+                try:
+                    _run_one(policy, rule, subjects, draft, state)
+                except Exception as error:  # noqa: BLE001 - a rule's bug must never become the request's failure
+                    crashed = rule
+                    failed.add(id(rule))
+                    errors.append(failed_rule(chosen, rule.name, error, mutation=True))
+                    break
+                if draft.revision != before:
+                    by.append((policy.name, rule.name))
+                    state = State(subjects, draft.object)
+            if crashed is not None:
+                break
+        if crashed is None:
+            return draft, state, tuple(by)
+        draft, state = Draft(original), original_state
+
+
+def _run_one(policy: CompiledPolicy, rule: MutationRule, subjects: Subjects, draft: Draft, state: State) -> None:
+    for pod in state.pods:
+        if subjects.applies_to_pod(policy, pod, state) and not (
+            policy.exceptions and subjects.exempt(policy, rule.name, pod.labels)
+        ):
+            rule.mutation(pod, draft)

@@ -1,0 +1,99 @@
+"""Requests for objects that come from files instead of an API server."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from webhook.kube.gvk import GroupVersionKind, parse_api_version
+from webhook.kube.review import AdmissionRequest
+from webhook.kube.shape import JSONObject, items, mapping, text
+
+# Built-in kinds that live in no namespace. Source: the Kubernetes API reference, v1.36.
+_CLUSTER_SCOPED: Final = frozenset(
+    {
+        ("", "Namespace"),
+        ("", "Node"),
+        ("", "PersistentVolume"),
+        ("admissionregistration.k8s.io", "*"),
+        ("apiextensions.k8s.io", "*"),
+        ("apiregistration.k8s.io", "*"),
+        ("certificates.k8s.io", "CertificateSigningRequest"),
+        ("certificates.k8s.io", "ClusterTrustBundle"),
+        ("flowcontrol.apiserver.k8s.io", "*"),
+        ("networking.k8s.io", "IngressClass"),
+        ("networking.k8s.io", "IPAddress"),
+        ("networking.k8s.io", "ServiceCIDR"),
+        ("node.k8s.io", "RuntimeClass"),
+        ("rbac.authorization.k8s.io", "ClusterRole"),
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+        ("resource.k8s.io", "DeviceClass"),
+        ("resource.k8s.io", "DeviceTaintRule"),
+        ("resource.k8s.io", "ResourceSlice"),
+        ("scheduling.k8s.io", "PriorityClass"),
+        ("storage.k8s.io", "CSIDriver"),
+        ("storage.k8s.io", "CSINode"),
+        ("storage.k8s.io", "StorageClass"),
+        ("storage.k8s.io", "VolumeAttachment"),
+        ("storage.k8s.io", "VolumeAttributesClass"),
+        ("trainer.kubeflow.org", "ClusterTrainingRuntime"),
+        ("argoproj.io", "ClusterWorkflowTemplate"),
+        ("serving.kserve.io", "ClusterServingRuntime"),
+    }
+)
+
+
+def kind_of(obj: JSONObject) -> GroupVersionKind:
+    """The type an object says it has; parts it does not name are empty."""
+    return parse_api_version(text(obj, "apiVersion"), text(obj, "kind"))
+
+
+def is_cluster_scoped(kind: GroupVersionKind) -> bool:
+    """Whether objects of this kind are known to live in no namespace."""
+    return (kind.group, kind.kind) in _CLUSTER_SCOPED or (kind.group, "*") in _CLUSTER_SCOPED
+
+
+def request_for(
+    obj: JSONObject | None,
+    *,
+    old_object: JSONObject | None = None,
+    default_namespace: str = "default",
+    operation: str = "CREATE",
+    subresource: str = "",
+    username: str = "",
+    groups: tuple[str, ...] = (),
+) -> AdmissionRequest:
+    """The request that applying ``obj`` would make, or deleting ``old_object`` where there is no ``obj``."""
+    named = obj if obj is not None else old_object or {}
+    kind = kind_of(named)
+    metadata = mapping(named, "metadata")
+    namespace = "" if is_cluster_scoped(kind) else text(metadata, "namespace") or default_namespace
+    return AdmissionRequest(
+        kind=kind,
+        operation=operation,
+        namespace=namespace,
+        name=text(metadata, "name"),
+        obj=obj,
+        old_object=old_object,
+        subresource=subresource,
+        username=username,
+        groups=groups,
+        raw={},
+    )
+
+
+def device_classes(obj: JSONObject) -> tuple[str, ...]:
+    """The DeviceClasses that a ResourceClaim or ResourceClaimTemplate asks for.
+
+    Source: k8s.io/api resource/v1 (``exactly`` and ``firstAvailable``) and v1beta1 (the class beside the name).
+    """
+    kind = kind_of(obj)
+    if kind.group != "resource.k8s.io" or kind.kind not in ("ResourceClaim", "ResourceClaimTemplate"):
+        return ()
+    spec = mapping(obj, "spec")
+    if kind.kind == "ResourceClaimTemplate":
+        spec = mapping(spec, "spec")
+    classes: list[str] = []
+    for request in items(mapping(spec, "devices"), "requests"):
+        asked = [request, mapping(request, "exactly"), *items(request, "firstAvailable")]
+        classes += [name for part in asked if (name := text(part, "deviceClassName"))]
+    return tuple(dict.fromkeys(classes))

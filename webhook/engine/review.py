@@ -1,0 +1,85 @@
+"""The one function in the middle: a request, the rules and the facts give a decision.
+
+Synchronous, deterministic, no I/O and no clock. The server, the command line, the policy tests and the audit all
+call it and differ only in where objects come from and where decisions go.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from webhook.engine import messages, mutate, unchanged
+from webhook.engine.decision import Decision, Facts, Phase
+from webhook.engine.ruleset import Ruleset
+from webhook.engine.subjects import Selected, Subjects, select
+from webhook.engine.validate import validate
+from webhook.kube.gvk import POD
+from webhook.kube.review import AdmissionRequest
+from webhook.kube.shape import mapping
+from webhook.policy.findings import Action, Finding
+
+# Subresources through which a pod's spec changes; the others (status, binding, eviction, exec ...) carry no pod to judge.
+_JUDGED_SUBRESOURCES: Final = frozenset({"", "ephemeralcontainers", "resize"})
+
+# The API server's own copy of a static pod: the kubelet runs it whatever the answer is.
+_MIRROR_POD: Final = "kubernetes.io/config.mirror"
+
+
+def review(request: AdmissionRequest, ruleset: Ruleset, facts: Facts, phase: Phase = Phase.BOTH) -> Decision:
+    """Decide about one admission request.
+
+    Nothing of the request is changed. The decision's patch applies to ``request.obj`` (RFC 6902), and reviewing the
+    patched object again gives no patch. A rule that fails is a finding of its own; this function does not raise.
+    """
+    if facts.mode is None or request.subresource not in _JUDGED_SUBRESOURCES or _let_go(request):
+        return Decision(object=request.obj)
+    candidates = ruleset.candidates(request.kind, request.operation, request.namespace)
+    selected = select(candidates, request, facts)
+    if not selected:
+        return Decision(object=request.obj)
+
+    subjects = Subjects(request, ruleset.catalog, facts)
+    mutated = mutate.run(selected, subjects, phase)
+    findings: list[Finding] = list(mutated.errors)
+    if phase is not Phase.MUTATE:
+        findings += unchanged.weaken(validate(selected, subjects, mutated), subjects)
+    return _decide(request, phase, findings, subjects, mutated)
+
+
+def _let_go(request: AdmissionRequest) -> bool:
+    """Whether this is an object that must not be held up: one that is being deleted already, or a mirror pod.
+
+    An update to an object with a deletion timestamp only removes finalizers; refusing it would keep it for ever.
+    """
+    metadata = mapping(request.obj or {}, "metadata")
+    if request.operation == "UPDATE" and metadata.get("deletionTimestamp"):
+        return True
+    return request.kind == POD and _MIRROR_POD in mapping(metadata, "annotations")
+
+
+def _decide(
+    request: AdmissionRequest, phase: Phase, findings: list[Finding], subjects: Subjects, mutated: mutate.Mutated
+) -> Decision:
+    refused = [finding for finding in findings if finding.action is Action.ENFORCE]
+    warned = [finding for finding in findings if finding.action is Action.WARN]
+    annotations: dict[str, str] = {}
+    if findings:
+        annotations["violations"] = messages.violations_annotation(findings)
+    if mutated.applied_by:
+        annotations["mutated-by"] = ", ".join(f"{policy}/{rule}" for policy, rule in mutated.applied_by)
+    return Decision(
+        allowed=not refused,
+        findings=tuple(findings),
+        message=messages.refusal(request, refused) if refused else "",
+        warnings=messages.warnings(warned) if warned else (),
+        # A controller's template is only judged as its pods would be: changing it would be drift to GitOps tools.
+        patch=tuple(mutated.applied.operations) if subjects.is_pod and phase is not Phase.VALIDATE else (),
+        would_patch=tuple(mutated.recorded.operations) if subjects.is_pod and mutated.recorded is not None else (),
+        object=mutated.applied.object if subjects.is_pod and phase is not Phase.VALIDATE else request.obj,
+        mutated_by=mutated.applied_by if subjects.is_pod else (),
+        exempted=tuple(subjects.exempted),
+        audit_annotations=annotations,
+    )
+
+
+__all__ = ["Selected", "review"]

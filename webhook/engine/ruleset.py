@@ -1,0 +1,145 @@
+"""A compiled policy set: immutable, and indexed so that cost grows with the rules that match, not with those that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from webhook.kube.accelerators import Catalog
+from webhook.kube.gvk import GroupVersionKind
+from webhook.kube.path import Path
+from webhook.policy.findings import Action, Severity
+from webhook.policy.match import Matcher, Names, object_name
+from webhook.policy.rule import Check, Mutation
+
+if TYPE_CHECKING:
+    from webhook.kube.review import AdmissionRequest
+    from webhook.policy.cel import Program
+
+
+class MutationRule(NamedTuple):
+    """One entry of a policy's ``mutate``."""
+
+    name: str
+    mutation: Mutation
+
+
+class CheckRule(NamedTuple):
+    """One entry of a policy's ``validate`` that names a check of the library."""
+
+    name: str
+    check: Check
+    severity: Severity
+
+
+class ExpressionRule(NamedTuple):
+    """One entry of a policy's ``validate`` that is a CEL expression.
+
+    ``path`` is relative to what is judged, which ``on_pods`` tells: each pod, or the object itself.
+    """
+
+    name: str
+    program: Program
+    message: str
+    message_program: Program | None
+    reason: str
+    path: Path
+    severity: Severity
+    on_pods: bool
+
+
+class MatchCondition(NamedTuple):
+    """One CEL condition of a ``match`` or ``exclude`` block."""
+
+    name: str
+    program: Program
+
+
+class Block(NamedTuple):
+    """A compiled ``match`` or ``exclude`` block: the matcher and its CEL conditions."""
+
+    matcher: Matcher
+    conditions: tuple[MatchCondition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledException:
+    """One exception: whom it is for (all parts must hold), from which rules, until when."""
+
+    name: str
+    reason: str
+    expires: date | None
+    namespaces: Names
+    names: Names
+    labels: Mapping[str, str]
+    users: Names
+    groups: Names
+    rules: frozenset[str]
+
+    def applies(self, request: AdmissionRequest, labels: Mapping[str, object], today: date | None) -> bool:
+        """Whether it holds for this request and these labels on this day (UTC). Without a day, nothing expires."""
+        if self.expires is not None and today is not None and today > self.expires:
+            return False
+        return (
+            (self.namespaces.everything or self.namespaces.match(request.namespace))
+            and (self.names.everything or self.names.match(object_name(request)))
+            and all(labels.get(key) == value for key, value in self.labels.items())
+            and self.users.match(request.username)
+            and self.groups.match_any(request.groups)
+        )
+
+    def covers(self, rule: str) -> bool:
+        """Whether it excepts from this rule; one without a list of rules excepts from the whole policy."""
+        return not self.rules or rule in self.rules
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """One policy, ready to run."""
+
+    name: str
+    title: str
+    category: str
+    severity: Severity
+    action: Action
+    fail_closed: bool
+    match: Block
+    exclude: tuple[Block, ...]
+    mutations: tuple[MutationRule, ...]
+    checks: tuple[CheckRule, ...]
+    expressions: tuple[ExpressionRule, ...]
+    exceptions: tuple[CompiledException, ...]
+
+
+# Kind, operation and namespace repeat in nearly every request; the bound only stops a flood of names.
+_MEMO_LIMIT: Final = 20_000
+
+
+class Ruleset:
+    """The policies in force and the accelerator catalog they use.
+
+    Policies run in the order of their names, so that the same set gives the same decision however it was loaded.
+    """
+
+    __slots__ = ("_memo", "catalog", "policies")
+
+    def __init__(self, policies: Iterable[CompiledPolicy], catalog: Catalog) -> None:
+        self.policies: Final = tuple(sorted(policies, key=lambda policy: policy.name))
+        self.catalog: Final = catalog
+        # Only a cache of answers that never change: the ruleset stays immutable to everyone outside.
+        self._memo: dict[tuple[GroupVersionKind, str, str], tuple[CompiledPolicy, ...]] = {}
+
+    def candidates(self, kind: GroupVersionKind, operation: str, namespace: str) -> tuple[CompiledPolicy, ...]:
+        """The policies that can match requests of this kind, operation and namespace, in order."""
+        key = (kind, operation, namespace)
+        try:
+            return self._memo[key]
+        except KeyError:
+            pass
+        found = tuple(p for p in self.policies if p.match.matcher.admits(kind, operation, namespace))
+        if len(self._memo) >= _MEMO_LIMIT:
+            self._memo.clear()
+        self._memo[key] = found
+        return found

@@ -1,0 +1,220 @@
+"""The policies and pods of one review: who is judged by what, and what is worked out once for all rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from webhook.engine.decision import Exempted, Facts
+from webhook.engine.ruleset import Block, CompiledPolicy
+from webhook.kube.accelerators import Catalog
+from webhook.kube.gvk import POD
+from webhook.kube.path import MISSING, lookup
+from webhook.kube.pod import Pod
+from webhook.kube.review import AdmissionRequest
+from webhook.kube.shape import JSONObject, mapping
+from webhook.kube.workloads import find_pods
+from webhook.policy.findings import EFFECTIVE_ACTION, Action
+
+if TYPE_CHECKING:
+    from webhook.policy.cel import Scope
+
+# Set by Kubernetes on every namespace; offline nobody has, and selectors rely on it.
+_NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
+
+
+class Selected(NamedTuple):
+    """A policy that matches the request, and its effective action there."""
+
+    policy: CompiledPolicy
+    action: Action
+
+
+def select(candidates: Sequence[CompiledPolicy], request: AdmissionRequest, facts: Facts) -> list[Selected]:
+    """The candidates whose user, name and namespace selector match, each with its effective action."""
+    if facts.mode is None:
+        return []
+    labels = namespace_labels(request, facts)
+    mode = facts.mode
+    return [
+        Selected(policy, EFFECTIVE_ACTION[policy.action, mode])
+        for policy in candidates
+        if policy.match.matcher.matches_request(request, labels)
+    ]
+
+
+def namespace_labels(request: AdmissionRequest, facts: Facts) -> dict[str, Any]:
+    """The labels of the request's namespace, with the one that Kubernetes sets itself."""
+    if not request.namespace:
+        return dict(facts.namespace_labels)
+    return {**facts.namespace_labels, _NAMESPACE_NAME_LABEL: request.namespace}
+
+
+class State:
+    """One state of the object (as it came, or after mutations), its pods, and what CEL sees of them."""
+
+    __slots__ = ("_object_scope", "_pod_scopes", "_subjects", "object", "pods")
+
+    def __init__(self, subjects: Subjects, obj: JSONObject | None) -> None:
+        self._subjects = subjects
+        self.object = obj
+        self.pods: tuple[Pod, ...] = ()
+        if obj is not None:
+            self.pods = find_pods(subjects.request.kind, obj, subjects.catalog, subjects.facts.device_classes)
+        self._object_scope: Scope | None = None
+        self._pod_scopes: dict[int, Scope] = {}
+
+    def object_scope(self) -> Scope:
+        """What an expression about the object itself sees. Converted to CEL once."""
+        if self._object_scope is None:
+            self._object_scope = self._subjects.scope(self.object, self._subjects.request.old_object)
+        return self._object_scope
+
+    def pod_scope(self, pod: Pod) -> Scope:
+        """What an expression about a pod sees: the pod as an object, also where it is a template in a workload."""
+        if self._subjects.is_pod:
+            return self.object_scope()
+        scope = self._pod_scopes.get(id(pod))
+        if scope is None:
+            scope = self._subjects.scope(
+                pod.as_object(self._subjects.request.namespace), self._subjects.old_pod_object(pod)
+            )
+            self._pod_scopes[id(pod)] = scope
+        return scope
+
+
+class Subjects:
+    """What one review is about. Lives as long as the review."""
+
+    __slots__ = ("_attributes", "catalog", "exempted", "facts", "is_pod", "labels", "original", "request")
+
+    def __init__(self, request: AdmissionRequest, catalog: Catalog, facts: Facts) -> None:
+        self.request = request
+        self.catalog = catalog
+        self.facts = facts
+        self.is_pod = request.kind == POD
+        self.exempted: list[Exempted] = []
+        self._attributes: JSONObject | None = None
+        self.original = State(self, request.obj)
+
+    def applies_to_pod(self, policy: CompiledPolicy, pod: Pod, state: State) -> bool:
+        """Whether the policy is about this pod.
+
+        Raises:
+            CelEvaluationError: a condition could not be evaluated.
+        """
+        if not policy.match.matcher.matches_pod(pod):
+            return False
+        if policy.match.conditions and not self._conditions_hold(policy.match, state.pod_scope(pod)):
+            return False
+        return not any(
+            self._may_exclude(block)
+            and block.matcher.matches_pod(pod)
+            and (not block.conditions or self._conditions_hold(block, state.pod_scope(pod)))
+            for block in policy.exclude
+        )
+
+    def applies_to_object(self, policy: CompiledPolicy, state: State) -> bool:
+        """Whether the policy is about this object itself.
+
+        Raises:
+            CelEvaluationError: a condition could not be evaluated.
+        """
+        judged = state.object if state.object is not None else self.request.old_object
+        if not policy.match.matcher.matches_object(judged):
+            return False
+        if policy.match.conditions and not self._conditions_hold(policy.match, state.object_scope()):
+            return False
+        return not any(
+            self._may_exclude(block)
+            and block.matcher.matches_object(judged)
+            and (not block.conditions or self._conditions_hold(block, state.object_scope()))
+            for block in policy.exclude
+        )
+
+    def _may_exclude(self, block: Block) -> bool:
+        request = self.request
+        return block.matcher.admits(
+            request.kind, request.operation, request.namespace
+        ) and block.matcher.matches_request(request, namespace_labels(request, self.facts))
+
+    @staticmethod
+    def _conditions_hold(block: Block, scope: Scope) -> bool:
+        return all(condition.program.evaluate(scope) for condition in block.conditions)
+
+    def exempt(self, policy: CompiledPolicy, rule: str, labels: JSONObject) -> bool:
+        """Whether an exception frees these labels from this rule; records the use."""
+        today = self.facts.now.date() if self.facts.now is not None else None
+        for exception in policy.exceptions:
+            if exception.covers(rule) and exception.applies(self.request, labels, today):
+                use = Exempted(policy.name, rule, exception.name, exception.reason)
+                if use not in self.exempted:
+                    self.exempted.append(use)
+                return True
+        return False
+
+    def scope(self, obj: JSONObject | None, old_object: JSONObject | None) -> Scope:
+        """The variables of a ValidatingAdmissionPolicy."""
+        from webhook.policy.cel import Scope
+
+        return Scope(
+            object=obj,
+            old_object=old_object,
+            request=self._request_attributes(),
+            namespace_object=self._namespace_object(),
+        )
+
+    def old_pod_object(self, pod: Pod) -> JSONObject | None:
+        """The pod that stood at the same place before an update."""
+        if self.request.old_object is None:
+            return None
+        spec = lookup(self.request.old_object, pod.spec_path)
+        if spec is MISSING or type(spec) is not dict:
+            return None
+        metadata = lookup(self.request.old_object, pod.metadata_path)
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": metadata if type(metadata) is dict else {},
+            "spec": spec,
+        }
+
+    def _request_attributes(self) -> JSONObject:
+        """``request`` as expressions see it: the attributes of the admission request without the objects."""
+        if self._attributes is None:
+            request = self.request
+            kind = {"group": request.kind.group, "version": request.kind.version, "kind": request.kind.kind}
+            attributes: JSONObject = {
+                "uid": request.uid,
+                "kind": kind,
+                "requestKind": kind,
+                "name": request.name,
+                "namespace": request.namespace,
+                "operation": request.operation,
+                "userInfo": {"username": request.username, "groups": list(request.groups)},
+                "subResource": request.subresource,
+                "dryRun": request.dry_run,
+            }
+            attributes.update((k, v) for k, v in request.raw.items() if k not in ("object", "oldObject"))
+            self._attributes = attributes
+        return self._attributes
+
+    def _namespace_object(self) -> JSONObject | None:
+        """``namespaceObject``: the Namespace, null for objects that are in none."""
+        if not self.request.namespace:
+            return None
+        if self.facts.namespace_object is not None:
+            return self.facts.namespace_object
+        return {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": self.request.namespace,
+                "labels": namespace_labels(self.request, self.facts),
+            },
+        }
+
+
+def pod_labels(pod: Pod) -> JSONObject:
+    """The labels by which a pod is excepted."""
+    return mapping(pod.metadata, "labels")

@@ -1,0 +1,115 @@
+"""Running checks: every policy's, on every pod and on the object itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from webhook.engine.errors import failed_rule
+from webhook.engine.mutate import Mutated
+from webhook.engine.ruleset import CheckRule, ExpressionRule
+from webhook.engine.subjects import Selected, State, Subjects
+from webhook.kube.pod import Pod
+from webhook.kube.shape import mapping
+from webhook.policy.findings import Action, Finding
+
+
+def validate(selected: Sequence[Selected], subjects: Subjects, mutated: Mutated) -> list[Finding]:
+    """Every finding of the selected policies, in their order.
+
+    Policies that only record judge the object as their own mutations would have left it: that is what they would see
+    if they were enforced.
+    """
+    findings: list[Finding] = []
+    for chosen in selected:
+        policy = chosen.policy
+        if not policy.checks and not policy.expressions:
+            continue
+        state = mutated.recorded_state if chosen.action is Action.AUDIT else mutated.applied_state
+        findings.extend(_judge(chosen, subjects, state))
+    return findings
+
+
+def _judge(chosen: Selected, subjects: Subjects, state: State) -> Iterator[Finding]:
+    policy = chosen.policy
+    for pod in state.pods:
+        try:
+            if not subjects.applies_to_pod(policy, pod, state):
+                continue
+        except Exception as error:  # noqa: BLE001 - a condition that cannot be evaluated is a finding
+            yield failed_rule(chosen, "match", error)
+            continue
+        for rule in policy.checks:
+            if not (policy.exceptions and subjects.exempt(policy, rule.name, pod.labels)):
+                yield from _check(chosen, rule, pod)
+        for expression in policy.expressions:
+            if expression.on_pods and not (
+                policy.exceptions and subjects.exempt(policy, expression.name, pod.labels)
+            ):
+                yield from _evaluate(chosen, expression, state, pod)
+    on_object = [expression for expression in policy.expressions if not expression.on_pods]
+    if on_object:
+        yield from _judge_object(chosen, subjects, state, on_object)
+
+
+def _judge_object(
+    chosen: Selected, subjects: Subjects, state: State, expressions: Sequence[ExpressionRule]
+) -> Iterator[Finding]:
+    policy = chosen.policy
+    try:
+        if not subjects.applies_to_object(policy, state):
+            return
+    except Exception as error:  # noqa: BLE001 - a condition that cannot be evaluated is a finding
+        yield failed_rule(chosen, "match", error)
+        return
+    labels = mapping(mapping(state.object or {}, "metadata"), "labels")
+    for expression in expressions:
+        if not (policy.exceptions and subjects.exempt(policy, expression.name, labels)):
+            yield from _evaluate(chosen, expression, state, None)
+
+
+def _check(chosen: Selected, rule: CheckRule, pod: Pod) -> Iterator[Finding]:
+    try:
+        for violation in rule.check(pod):
+            yield Finding(
+                chosen.policy.name,
+                rule.name,
+                rule.severity,
+                chosen.action,
+                violation.path,
+                violation.reason,
+                violation.message,
+            )
+    except Exception as error:  # noqa: BLE001 - a rule's bug must never become the request's failure
+        yield failed_rule(chosen, rule.name, error)
+
+
+def _evaluate(chosen: Selected, rule: ExpressionRule, state: State, pod: Pod | None) -> Iterator[Finding]:
+    try:
+        scope = state.object_scope() if pod is None else state.pod_scope(pod)
+        if rule.program.evaluate(scope):
+            return
+        message = rule.message
+        if rule.message_program is not None:
+            message = _computed_message(rule, scope) or message
+    except Exception as error:  # noqa: BLE001 - as above
+        yield failed_rule(chosen, rule.name, error)
+        return
+    path = rule.path
+    if pod is not None and path:
+        # The path of the rule starts at the pod; the pod may be a template deep in a workload.
+        root = pod.metadata_path if path[0] == "metadata" else pod.spec_path
+        path = root + path[1:] if path[0] in ("metadata", "spec") else root + path
+    elif pod is not None and not path and pod.spec_path != ("spec",):
+        path = pod.spec_path
+    yield Finding(chosen.policy.name, rule.name, rule.severity, chosen.action, path, rule.reason, message)
+
+
+def _computed_message(rule: ExpressionRule, scope: object) -> str:
+    """The message an expression computes, or nothing where it cannot: as in ValidatingAdmissionPolicy, where a
+    messageExpression that fails, or gives an empty text or one with line breaks, falls back to ``message``."""
+    assert rule.message_program is not None
+    try:
+        text = rule.message_program.evaluate(scope)  # type: ignore[arg-type]  # a Scope; typed as object to keep the import lazy
+    except Exception:  # noqa: BLE001 - the fallback is the specified behaviour
+        return ""
+    return text.strip() if isinstance(text, str) and text.strip() and "\n" not in text.strip() else ""

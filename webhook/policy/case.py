@@ -1,0 +1,94 @@
+"""Policy cases: what a policy must say about an example, written beside the policy."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal
+
+from webhook.policy.findings import Action, Mode
+from webhook.policy.model import Model, NonEmpty
+
+
+class ExpectedFinding(Model):
+    """A finding that must be there. What is not given is not compared."""
+
+    rule: NonEmpty
+    """The rule that finds it."""
+    policy: NonEmpty | None = None
+    """The policy the rule belongs to."""
+    path: str | None = None
+    """The field path, such as ``spec.containers[0].resources.limits``."""
+    reason: str | None = None
+    """The stable identifier of the kind of violation."""
+    action: Action | None = None
+    """The effective action."""
+    message: str | None = None
+    """A text the message contains."""
+
+
+class CaseUser(Model):
+    """Who makes the request."""
+
+    name: str = "developer"
+    """The user name."""
+    groups: list[str] = ["system:authenticated"]
+    """The user's groups."""
+
+
+class CaseNamespace(Model):
+    """The namespace of the request."""
+
+    name: NonEmpty = "default"
+    """Its name, where the object names none."""
+    labels: dict[str, str] = {}
+    """Its labels."""
+
+
+class CaseSpec(Model):
+    """An object, the circumstances, and what must come of it."""
+
+    expect: Literal["allow", "deny", "mutate", "warn"]
+    """allow: admitted without findings and unchanged. mutate: admitted without findings and changed. warn: admitted
+    with findings. deny: rejected."""
+    object: dict[str, Any] | None = None
+    """The object; none on DELETE."""
+    oldObject: dict[str, Any] | None = None
+    """The object before an update, or the one that is deleted."""
+    operation: Literal["CREATE", "UPDATE", "DELETE", "CONNECT"] = "CREATE"
+    """What is being done."""
+    subresource: str = ""
+    """The subresource, such as ``ephemeralcontainers``."""
+    mode: Mode = Mode.ENFORCE
+    """The namespace's mode."""
+    namespace: CaseNamespace = CaseNamespace()
+    """The namespace."""
+    user: CaseUser = CaseUser()
+    """Who asks."""
+    today: date | None = None
+    """The day on which exceptions are judged; without it none has expired."""
+    findings: list[ExpectedFinding] | None = None
+    """The findings, all of them, in any order. Without it they are not compared."""
+    patch: list[dict[str, Any]] | None = None
+    """The JSON Patch, exactly. Without it only ``fields`` is compared."""
+    fields: dict[str, Any] = {}
+    """Field paths and the values that stand there afterwards; null means that there is nothing."""
+
+
+class CaseMetadata(Model):
+    """What the case is called."""
+
+    name: NonEmpty
+    """A sentence that says what happens."""
+
+
+class PolicyCase(Model):
+    """One example with the decision it must get."""
+
+    apiVersion: Literal["gpuward.dev/v1alpha1"]
+    """The version of this format."""
+    kind: Literal["PolicyCase"]
+    """The kind of document."""
+    metadata: CaseMetadata
+    """What the case is called."""
+    spec: CaseSpec
+    """The example and what must come of it."""

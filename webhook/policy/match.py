@@ -1,0 +1,197 @@
+"""Matching: which requests, objects and pods a policy is about. Everything is parsed when the policy is compiled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import translate
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from webhook.kube.gvk import GroupVersionKind
+from webhook.kube.kinds import BUILT_IN, CLOSED_GROUPS, group_of, known_kinds
+from webhook.kube.shape import mapping, text
+from webhook.kube.workloads import carries_pods
+from webhook.policy.problems import did_you_mean
+
+if TYPE_CHECKING:
+    from webhook.kube.pod import Pod
+    from webhook.kube.review import AdmissionRequest
+
+Labels = Mapping[str, Any]
+
+
+class SelectorLike(Protocol):
+    """The part of a Kubernetes LabelSelector that matters: as the policy model has it."""
+
+    @property
+    def matchLabels(self) -> Mapping[str, str]: ...  # noqa: N802 - Kubernetes' own field name
+    @property
+    def matchExpressions(self) -> Sequence[Any]: ...  # noqa: N802 - Kubernetes' own field name
+
+
+def label_selector(selector: SelectorLike | None) -> Callable[[Labels], bool] | None:
+    """A function that says whether labels are selected; None for no selector.
+
+    Source: k8s.io/apimachinery ``labels.Selector``: NotIn and DoesNotExist also select objects without the label.
+    """
+    if selector is None:
+        return None
+    equal = tuple(selector.matchLabels.items())
+    tests = tuple((e.key, e.operator, frozenset(e.values)) for e in selector.matchExpressions)
+
+    def selects(labels: Labels) -> bool:
+        for key, value in equal:
+            if labels.get(key) != value:
+                return False
+        for key, operator, values in tests:
+            value = labels.get(key)
+            if operator == "In":
+                if value not in values:
+                    return False
+            elif operator == "NotIn":
+                if value in values:
+                    return False
+            elif operator == "Exists":
+                if key not in labels:
+                    return False
+            elif key in labels:
+                return False
+        return True
+
+    return selects
+
+
+class Names:
+    """A list of names and globs (``*``, ``?``, ``[...]``); an empty list stands for all."""
+
+    __slots__ = ("_glob", "_literal", "everything")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        given = tuple(names)
+        globs = [name for name in given if re.search(r"[*?\[]", name)]
+        self.everything = not given
+        self._literal = frozenset(given) - frozenset(globs)
+        self._glob = re.compile("|".join(map(translate, globs))) if globs else None
+
+    def match(self, name: str) -> bool:
+        return self.everything or name in self._literal or (self._glob is not None and self._glob.match(name) is not None)
+
+    def match_any(self, names: Iterable[str]) -> bool:
+        return self.everything or any(map(self.match, names))
+
+
+class KindPattern(NamedTuple):
+    """One entry of ``match.kinds``; ``*`` matches anything."""
+
+    group: str
+    version: str
+    kind: str
+
+    def matches(self, gvk: GroupVersionKind) -> bool:
+        return (
+            self.kind in ("*", gvk.kind)
+            and self.group in ("*", gvk.group)
+            and self.version in ("*", gvk.version)
+        )
+
+
+def parse_kind(written: str) -> KindPattern:
+    """Read ``Pod``, ``v1/Pod``, ``apps/v1/Deployment``, ``batch/*/Job`` or ``*``.
+
+    Raises:
+        ValueError: not of that form, or a kind that does not exist; the message says what was meant.
+    """
+    parts = written.split("/")
+    if written == "*":
+        return KindPattern("*", "*", "*")
+    kind = parts[-1]
+    if len(parts) == 1:
+        group = group_of(kind)
+        if group is None:
+            hint = did_you_mean(kind, known_kinds()) or "name a custom resource as group/version/Kind"
+            raise ValueError(f'unknown kind "{kind}"; {hint}')
+        return KindPattern(group, "*", kind)
+    if len(parts) > 3 or not all(parts):
+        raise ValueError(f'"{written}" is no kind; write Kind, version/Kind or group/version/Kind')
+    group, version = ("", parts[0]) if len(parts) == 2 else (parts[0], parts[1])
+    if version != "*" and not re.fullmatch(r"v\d+((alpha|beta)\d+)?", version):
+        raise ValueError(f'"{version}" in "{written}" is no API version; write group/version/Kind, such as apps/v1/Deployment')
+    if group in CLOSED_GROUPS and kind != "*" and kind not in BUILT_IN[group]:
+        elsewhere = group_of(kind)
+        hint = did_you_mean(kind, BUILT_IN[group])
+        if elsewhere is not None and elsewhere != group:
+            hint = f'did you mean "{elsewhere + "/" if elsewhere else ""}{version}/{kind}"?'
+        where = f'group "{group}"' if group else "the core group"
+        raise ValueError(f'{where} has no kind "{kind}"' + (f"; {hint}" if hint else ""))
+    return KindPattern(group, version, kind)
+
+
+class Matcher:
+    """A compiled ``match`` or ``exclude`` block.
+
+    It is asked in three steps, from what is the same for many requests to what is one pod's own: ``admits`` (kind,
+    operation, namespace name: the ruleset keeps the answers), ``matches_request``, ``matches_subject``.
+    Conditions in CEL are the caller's.
+    """
+
+    __slots__ = ("_accelerators", "_any_kind", "_groups", "_names", "_namespace_selector", "_namespaces", "_object_selector", "_operations", "_users", "kinds")
+
+    def __init__(self, match: Any, *, excludes: bool = False) -> None:
+        """``match`` is a ``webhook.policy.model.Match``.
+
+        In a block that excludes, kinds and operations that are not written stand for all of them: what is excluded
+        by user or namespace is excluded whatever the policy is about.
+
+        Raises:
+            ValueError: a kind cannot be meant (see ``parse_kind``).
+        """
+        self.kinds = tuple(parse_kind(kind) for kind in match.kinds)
+        self._any_kind = excludes and not self.kinds
+        unwritten = excludes and "operations" not in match.model_fields_set
+        self._operations: frozenset[str] = frozenset({"*"} if unwritten else match.operations)
+        self._namespaces = Names(match.namespaces)
+        self._names = Names(match.names)
+        self._users = Names(match.users)
+        self._groups = Names(match.groups)
+        self._namespace_selector = label_selector(match.namespaceSelector)
+        self._object_selector = label_selector(match.objectSelector)
+        self._accelerators: Literal["Required", "None", "Any"] = match.accelerators
+
+    def admits(self, kind: GroupVersionKind, operation: str, namespace: str) -> bool:
+        """Whether requests of this kind, operation and namespace can match at all."""
+        if self._any_kind:
+            pass
+        elif self.kinds:
+            if not any(pattern.matches(kind) for pattern in self.kinds):
+                return False
+        elif not carries_pods(kind):
+            return False
+        if operation not in self._operations and "*" not in self._operations:
+            return False
+        return self._namespaces.everything or (namespace != "" and self._namespaces.match(namespace))
+
+    def matches_request(self, request: AdmissionRequest, namespace_labels: Labels) -> bool:
+        """Whether who asks, the object's name and the namespace's labels match."""
+        if self._namespace_selector is not None and not self._namespace_selector(namespace_labels):
+            return False
+        if not self._names.everything and not self._names.match(object_name(request)):
+            return False
+        return self._users.match(request.username) and self._groups.match_any(request.groups)
+
+    def matches_pod(self, pod: Pod) -> bool:
+        """Whether the pod's labels and accelerators match."""
+        if self._accelerators != "Any" and pod.requests_accelerator is not (self._accelerators == "Required"):
+            return False
+        return self._object_selector is None or self._object_selector(pod.labels)
+
+    def matches_object(self, obj: Mapping[str, Any] | None) -> bool:
+        """Whether an object that is judged as it is, not for its pods, matches by its labels."""
+        return self._object_selector is None or self._object_selector(mapping(mapping(obj or {}, "metadata"), "labels"))
+
+
+def object_name(request: AdmissionRequest) -> str:
+    """The object's name; ``generateName`` where the API server has not made one yet."""
+    if request.name:
+        return request.name
+    metadata = mapping(request.obj or request.old_object or {}, "metadata")
+    return text(metadata, "name") or text(metadata, "generateName")
