@@ -1,6 +1,6 @@
 """Minting: a small certificate authority and the certificates that servers present.
 
-Nothing is read or written here and there is no clock: what goes in is names and the time, what comes out is PEM.
+Nothing is read or written here and there is no clock: names and the time go in, PEM comes out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LEAF_LIFETIME: Final = timedelta(days=90)
 # A caller whose clock is behind ours must not find the certificate "not yet valid".
 BACKDATED: Final = timedelta(minutes=5)
 
-# The common name is a label for people (clients look at the SANs only) and has this length at most, RFC 5280 A.1.
+# The common name is a label for people (clients look at the SANs only); its longest, RFC 5280 appendix A.1.
 _COMMON_NAME_LENGTH: Final = 64
 
 
@@ -50,8 +50,10 @@ def mint_ca(name: str, now: datetime, lifetime: timedelta = CA_LIFETIME) -> Pair
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)
         .add_extension(identifier, critical=False)
-        # Self-signed, so it names itself; strict verifiers (Python 3.13 and later) want it there all the same.
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
+        # Self-signed, so it names itself; strict verifiers (Python 3.13 and later) want it all the same.
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     return _pair(certificate, key)
@@ -60,22 +62,21 @@ def mint_ca(name: str, now: datetime, lifetime: timedelta = CA_LIFETIME) -> Pair
 def mint_leaf(ca: Pair, names: Sequence[str], now: datetime, lifetime: timedelta = LEAF_LIFETIME) -> Pair:
     """A new serving certificate signed by ``ca``.
 
-    ``names`` are the DNS names and IP addresses that clients call the server by; the first is its common name too.
-    The leaf never outlives its CA. ECDSA P-256.
+    ``names`` are the DNS names and IP addresses that clients call the server by; the first is its common name
+    too. The leaf never outlives its CA. ECDSA P-256.
 
     Raises:
-        ValueError: there is no name, the CA is not valid at ``now``, or its key is of another type than ECDSA or RSA.
+        ValueError: there is no name, the CA is not valid at ``now``, or its key is neither ECDSA nor RSA.
     """
     if not names:
         raise ValueError("a serving certificate needs at least one DNS name or IP address")
     authority = x509.load_pem_x509_certificate(ca.certificate)
     authority_key = serialization.load_pem_private_key(ca.key, password=None)
     if not isinstance(authority_key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise ValueError("the CA's key must be an ECDSA or an RSA key")
+        raise ValueError("the CA's key must be an ECDSA or an RSA key")  # noqa: TRY004  # the PEM's content is wrong
     if not authority.not_valid_before_utc <= now < authority.not_valid_after_utc:
-        raise ValueError(
-            f"the CA is valid from {authority.not_valid_before_utc} to {authority.not_valid_after_utc}, not at {now}"
-        )
+        since, until = authority.not_valid_before_utc, authority.not_valid_after_utc
+        raise ValueError(f"the CA is valid from {since} to {until}, not at {now}")
     key = ec.generate_private_key(ec.SECP256R1())
     until = min(now + lifetime, authority.not_valid_after_utc)
     certificate = (
