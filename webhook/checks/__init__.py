@@ -1,0 +1,37 @@
+"""The checks: what policies can demand of pods. Adding one is a module here and a line in ``CHECKS``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from webhook.checks.accelerator_request_equals_limit import AcceleratorRequestEqualsLimit
+from webhook.checks.allowed_priority_classes import AllowedPriorityClasses
+from webhook.checks.allowed_registries import AllowedRegistries
+from webhook.checks.drop_capabilities import DropCapabilities
+from webhook.checks.max_accelerators import MaxAccelerators
+from webhook.checks.no_accelerator_squatting import NoAcceleratorSquatting
+from webhook.checks.no_host_namespaces import NoHostNamespaces
+from webhook.checks.no_host_path import NoHostPath
+from webhook.checks.no_latest_tag import NoLatestTag
+from webhook.checks.no_privileged import NoPrivileged
+from webhook.checks.require_limits import RequireLimits
+from webhook.checks.required_labels import RequiredLabels
+
+if TYPE_CHECKING:
+    from webhook.policy.rule import Check
+
+# In alphabetical order.
+CHECKS: Final[tuple[type[Check], ...]] = (
+    AcceleratorRequestEqualsLimit,
+    AllowedPriorityClasses,
+    AllowedRegistries,
+    DropCapabilities,
+    MaxAccelerators,
+    NoAcceleratorSquatting,
+    NoHostNamespaces,
+    NoHostPath,
+    NoLatestTag,
+    NoPrivileged,
+    RequireLimits,
+    RequiredLabels,
+)

@@ -34,7 +34,7 @@ _MAX_LENGTH: Final = 1024
 
 
 class ImageError(ValueError):
-    """Text that is no image reference, so that no node could pull it. The message says what is wrong with it."""
+    """Text that is no image reference, so that no node could pull it. The message says what is wrong."""
 
 
 class ImageReference(NamedTuple):
