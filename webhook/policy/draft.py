@@ -1,9 +1,9 @@
 """A working copy of an object that remembers how it was changed.
 
-Mutations write to a draft; the original is never touched. Only the maps and lists on the way to a change are copied
-(a deep copy of a pod costs more than everything else a review does), and each change is recorded as one JSON Patch
-operation (RFC 6902). What is written inside a value that the draft itself added needs no operation of its own: it is
-part of that value.
+Mutations write to a draft; the original is never touched. Only the maps and lists on the way to a change are
+copied (a deep copy of a pod costs more than everything else a review does), and each change is recorded as one
+JSON Patch operation (RFC 6902). What is written inside a value that the draft itself added needs no operation of
+its own: it is part of that value.
 """
 
 from __future__ import annotations
@@ -16,17 +16,35 @@ from webhook.kube.shape import JSONObject
 Operation = dict[str, Any]
 
 
+def json_equal(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same. Unlike ``==``, true is not 1 and false is not 0, at any depth."""
+    if type(one) is not type(other):
+        numbers = (int, float)
+        return type(one) in numbers and type(other) in numbers and bool(one == other)
+    if type(one) is dict:
+        return one.keys() == other.keys() and all(json_equal(value, other[key]) for key, value in one.items())
+    if type(one) is list:
+        return len(one) == len(other) and all(map(json_equal, one, other))
+    return bool(one == other)
+
+
 class Draft:
     """Copy on write over one JSON object.
 
-    ``object`` is the current state, ``operations`` the JSON Patch that leads from the original to it.
+    ``object`` is the current state, ``operations`` the JSON Patch that leads from the original to it,
+    ``revision`` a number that grows with every change (also one inside an added value, which makes no operation).
+
+    Values given to a draft belong to it from then on: they must not be shared with anything that may change,
+    nor with another place in the draft. No method raises for a path that does not fit the object; it changes
+    nothing and says so.
     """
 
-    __slots__ = ("_added", "_copied", "_keep", "object", "operations")
+    __slots__ = ("_added", "_copied", "_keep", "object", "operations", "revision")
 
     def __init__(self, original: JSONObject) -> None:
         self.object: JSONObject = original
         self.operations: list[Operation] = []
+        self.revision = 0
         # id() of containers that this draft owns: copies of original ones, and ones inside values it added.
         self._copied: set[int] = set()
         self._added: set[int] = set()
@@ -44,24 +62,29 @@ class Draft:
     def set_default(self, path: Path, value: Any) -> bool:
         """Set a field where it is absent or null, making the maps that lead to it. Says whether it did.
 
-        Nothing is changed where the field has a value, or where something other than a map is in the way. The value
-        belongs to the draft from here on and must not be shared with another.
+        Nothing is changed where the field has a value, where something other than a map is in the way, or where
+        an item of an absent list is meant. A value of None sets nothing: a null field is an absent one.
         """
         existing = lookup(self.object, path)
-        if existing is not MISSING and existing is not None:
+        if value is None or (existing is not MISSING and existing is not None):
             return False
         # The first missing step decides where the operation goes: everything below it is part of its value.
         for depth in range(1, len(path)):
             step = lookup(self.object, path[:depth])
             if step is MISSING or step is None:
                 for segment in reversed(path[depth:]):
+                    if isinstance(segment, int):
+                        return False
                     value = {segment: value}
                 path = path[:depth]
                 break
         return self._write(path, value, "add")
 
     def append(self, path: Path, value: Any) -> bool:
-        """Add an item to the end of the list at ``path``, making list and maps where absent. Says whether it did."""
+        """Add an item to the end of the list at ``path``, making list and maps where absent.
+
+        Says whether it did.
+        """
         existing = lookup(self.object, path)
         if existing is MISSING or existing is None:
             return self.set_default(path, [value])
@@ -74,16 +97,32 @@ class Draft:
             self.operations.append({"op": "add", "path": json_pointer(path) + "/-", "value": value})
         return True
 
+    def insert(self, path: Path, value: Any) -> bool:
+        """Add an item to a list before the one at ``path``, or behind the last.
+
+        Says whether there is such a place.
+        """
+        existing = lookup(self.object, path[:-1])
+        index = path[-1] if path else None
+        if type(existing) is not list or not isinstance(index, int) or not 0 <= index <= len(existing):
+            return False
+        owner, fresh = self._own(path[:-1])
+        owner.insert(index, value)
+        self._adopt(value)
+        if not fresh:
+            self.operations.append({"op": "add", "path": json_pointer(path), "value": value})
+        return True
+
     def replace(self, path: Path, value: Any) -> bool:
         """Overwrite what is at ``path``. Says whether there was something else to overwrite."""
         existing = lookup(self.object, path)
-        if existing is MISSING or (existing == value and type(existing) is type(value)):
+        if existing is MISSING or json_equal(existing, value):
             return False
         return self._write(path, value, "replace")
 
     def remove(self, path: Path) -> bool:
         """Remove what is at ``path``. Says whether there was something."""
-        if lookup(self.object, path) is MISSING or not path:
+        if not path or lookup(self.object, path) is MISSING:
             return False
         owner, fresh = self._own(path[:-1])
         del owner[path[-1]]
@@ -92,12 +131,14 @@ class Draft:
         return True
 
     def _write(self, path: Path, value: Any, op: str) -> bool:
+        if not path:
+            return False
         parent = lookup(self.object, path[:-1])
         key = path[-1]
         if type(parent) is list:
             if not isinstance(key, int) or not 0 <= key < len(parent):
                 return False
-        elif type(parent) is not dict:
+        elif type(parent) is not dict or not isinstance(key, str):
             return False
         owner, fresh = self._own(path[:-1])
         owner[key] = value
@@ -109,7 +150,8 @@ class Draft:
         return True
 
     def _own(self, path: Path) -> tuple[Any, bool]:
-        """The container at ``path`` in a state that may be written, and whether it is part of an added value."""
+        """The map or list at ``path``, ready to be written, and whether it is part of an added value."""
+        self.revision += 1
         node = self._own_one(self.object)
         self.object = node
         for segment in path:
