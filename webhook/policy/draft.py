@@ -1,9 +1,9 @@
 """A working copy of an object that remembers how it was changed.
 
 Mutations write to a draft; the original is never touched. Only the maps and lists on the way to a change are
-copied (a deep copy of a pod costs more than everything else a review does), and each change is recorded as one
-JSON Patch operation (RFC 6902). What is written inside a value that the draft itself added needs no operation of
-its own: it is part of that value.
+copied (a deep copy of a pod costs more than everything else a review does), and each change is recorded as
+one JSON Patch operation (RFC 6902). What is written inside a value that the draft itself added needs no
+operation of its own: it is part of that value.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Draft:
     """Copy on write over one JSON object.
 
     ``object`` is the current state, ``operations`` the JSON Patch that leads from the original to it,
-    ``revision`` a number that grows with every change (also one inside an added value, which makes no operation).
+    ``revision`` a number that grows with every change (also one inside an added value, which makes no
+    operation).
 
     Values given to a draft belong to it from then on: they must not be shared with anything that may change,
     nor with another place in the draft. No method raises for a path that does not fit the object; it changes
@@ -62,8 +63,8 @@ class Draft:
     def set_default(self, path: Path, value: Any) -> bool:
         """Set a field where it is absent or null, making the maps that lead to it. Says whether it did.
 
-        Nothing is changed where the field has a value, where something other than a map is in the way, or where
-        an item of an absent list is meant. A value of None sets nothing: a null field is an absent one.
+        Nothing is changed where the field has a value, where something other than a map is in the way, or
+        where an item of an absent list is meant. A value of None sets nothing: a null field is an absent one.
         """
         existing = lookup(self.object, path)
         if value is None or (existing is not MISSING and existing is not None):
