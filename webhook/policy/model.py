@@ -28,7 +28,7 @@ NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 class Model(BaseModel):
     """What all parts share: unknown fields are errors, field docstrings are descriptions."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class LabelSelectorRequirement(Model):

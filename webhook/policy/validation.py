@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
@@ -30,26 +30,30 @@ import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from webhook.kube.path import Path
-from webhook.policy.model import IDENTIFIER_PATTERN, NAME_PATTERN, REASON_PATTERN, AcceleratorCatalog, Policy
+from webhook.kube.path import Path, parse
+from webhook.policy.model import IDENTIFIER_PATTERN, NAME_PATTERN, REASON_PATTERN, Policy
 from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
 from webhook.policy.rule import ParameterError, Rule
 
-_Document = TypeVar("_Document", bound=BaseModel)
+DocumentModel = TypeVar("DocumentModel", bound=BaseModel)
 
 
-def validate_policy(document: Any) -> Policy:
-    """The policy that a document (plain JSON data) describes.
+def validate_document(model: type[DocumentModel], document: Any) -> DocumentModel:
+    """The model of a document (plain JSON data), such as Policy or AcceleratorCatalog.
 
     Raises:
         InvalidPolicy: with everything that is wrong, paths from the document's root.
     """
-    return _validate(Policy, document)
+    try:
+        return model.model_validate_json(_to_json(document), strict=True)
+    except ValidationError as error:
+        problems = problems_from(error, model)
+    raise InvalidPolicy(problems)
 
 
-def validate_catalog(document: Any) -> AcceleratorCatalog:
-    """As ``validate_policy``, for a document of kind AcceleratorCatalog."""
-    return _validate(AcceleratorCatalog, document)
+def validate_policy(document: Any) -> Policy:
+    """``validate_document`` for documents of kind Policy."""
+    return validate_document(Policy, document)
 
 
 def validate_parameters(rule_class: type[Rule], data: Any, path: Path) -> Any:
@@ -67,11 +71,6 @@ def validate_parameters(rule_class: type[Rule], data: Any, path: Path) -> Any:
     raise InvalidPolicy([dataclasses.replace(problem, path=path + problem.path) for problem in problems])
 
 
-def parameter_problem(error: ParameterError, path: Path) -> Problem:
-    """What a rule says that refuses its parameters; ``path`` is where the parameters are."""
-    return Problem(path + _parse_field(error.field), str(error))
-
-
 def problems_from(error: ValidationError, model: type[Any]) -> list[Problem]:
     """What a failed validation against ``model`` (a pydantic model or a dataclass) says, one problem a
     mistake.
@@ -85,14 +84,6 @@ def problems_from(error: ValidationError, model: type[Any]) -> list[Problem]:
 @cache
 def _adapter(rule_class: type[Rule]) -> TypeAdapter[Any]:
     return TypeAdapter(rule_class.Parameters)
-
-
-def _validate(model: type[_Document], document: Any) -> _Document:
-    try:
-        return model.model_validate_json(_to_json(document), strict=True)
-    except ValidationError as error:
-        problems = problems_from(error, model)
-    raise InvalidPolicy(problems)
 
 
 def _to_json(data: Any) -> bytes:
@@ -199,7 +190,7 @@ def _merge_unions(errors: list[_Placed]) -> list[Problem]:
                     branches.setdefault(other.branch, []).append(other)
             meant = [branch for branch in branches.values() if not _is_misfit(branch)]
             if meant:
-                nearest = sorted(meant, key=len)[0]
+                nearest = min(meant, key=len)
                 problems.extend(map(_problem, nearest))
             else:
                 expected = dict.fromkeys(_EXPECTED[branch[0].details["type"]] for branch in branches.values())
@@ -236,8 +227,6 @@ _EXPECTED: Final = {
 _MISSING: Final = frozenset({"missing", "missing_argument", "missing_keyword_only_argument"})
 _UNKNOWN: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 
-_DATE: Final = "must be a date, such as 2027-03-31"
-
 # What our patterns mean.
 _PATTERNS: Final = {
     NAME_PATTERN: "must be lower case letters, digits, '-' and '.', with a letter or digit at both ends",
@@ -246,18 +235,15 @@ _PATTERNS: Final = {
 }
 
 # pydantic's name of an error about a value, and the sentence for it from the error's context.
-_SENTENCES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
-    "greater_than": lambda ctx: f"must be greater than {ctx['gt']}",
-    "greater_than_equal": lambda ctx: f"must be at least {ctx['ge']}",
-    "less_than": lambda ctx: f"must be less than {ctx['lt']}",
-    "less_than_equal": lambda ctx: f"must be at most {ctx['le']}",
-    "multiple_of": lambda ctx: f"must be a multiple of {ctx['multiple_of']}",
-    "string_pattern_mismatch": lambda ctx: _PATTERNS.get(
-        ctx["pattern"], f"must match the pattern {ctx['pattern']}"
-    ),
-    "date_parsing": lambda ctx: _DATE,
-    "date_from_datetime_parsing": lambda ctx: _DATE,
-    "date_from_datetime_inexact": lambda ctx: f"{_DATE}, without a time",
+_SENTENCES: Final = {
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "date_parsing": "must be a date, such as 2027-03-31",
+    "date_from_datetime_parsing": "must be a date, such as 2027-03-31",
+    "date_from_datetime_inexact": "must be a date, such as 2027-03-31, without a time",
 }
 
 
@@ -273,10 +259,13 @@ def _problem(error: _Placed) -> Problem:
     if kind in ("literal_error", "enum"):
         return _not_one_of(error)
     if kind in _SENTENCES:
-        return Problem(error.path, f"{_SENTENCES[kind](context)}, not {_shown(given)}", on_key=error.on_key)
+        return Problem(error.path, f"{_SENTENCES[kind].format_map(context)}, not {_shown(given)}")
+    if kind == "string_pattern_mismatch":
+        rule = _PATTERNS.get(context["pattern"], f"must match the pattern {context['pattern']}")
+        return Problem(error.path, f"{rule}, not {_shown(given)}", on_key=error.on_key)
     if kind in ("value_error", "assertion_error"):
         cause = context["error"]
-        field = _parse_field(cause.field) if isinstance(cause, ParameterError) else ()
+        field = parse(cause.field) if isinstance(cause, ParameterError) else ()
         return Problem(error.path + field, str(cause), on_key=error.on_key)
     if kind == "string_too_short" and not given:
         return Problem(error.path, "must not be empty", on_key=error.on_key)
@@ -367,14 +356,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return "a list"
     return "a map" if isinstance(value, dict) else "nothing"
-
-
-_FIELD_STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]|\[([^\]]*)\]")
-
-
-def _parse_field(field: str) -> Path:
-    """The path that ``webhook.kube.path.render`` would show as ``field``."""
-    return tuple(
-        int(step[2]) if step[2] is not None else step[1] if step[1] is not None else step[3]
-        for step in _FIELD_STEP.finditer(field)
-    )
