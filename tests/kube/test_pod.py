@@ -1,0 +1,117 @@
+"""What a pod asks for, seen as the scheduler sees it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from webhook.kube.accelerators import Accelerator, Catalog, Taint
+from webhook.kube.pod import Pod
+
+CATALOG = Catalog(
+    [
+        Accelerator("nvidia", ("nvidia.com/gpu", "nvidia.com/mig-*"), ("gpu.nvidia.com",), (Taint("nvidia.com/gpu", "NoSchedule"),)),
+        Accelerator("tpu", ("google.com/tpu",), (), (Taint("google.com/tpu", "NoSchedule"),)),
+    ],
+    ["rdma/*"],
+)
+
+
+def container(gpus: Any = None, **fields: Any) -> dict[str, Any]:
+    resources = {"limits": {"nvidia.com/gpu": gpus}} if gpus is not None else {}
+    return {"name": "c", "image": "x", "resources": resources, **fields}
+
+
+def pod(spec: dict[str, Any], **known: Any) -> Pod:
+    return Pod({}, spec, CATALOG, **known)
+
+
+@pytest.mark.parametrize(
+    ("spec", "total"),
+    [
+        ({"containers": [container("1"), container(2)]}, 3),
+        ({"containers": [container("1")], "initContainers": [container("4")]}, 4),
+        ({"containers": [container("4")], "initContainers": [container("1"), container("2")]}, 4),
+        ({"containers": [container("1")], "initContainers": [container("1", restartPolicy="Always")]}, 2),
+        (
+            {
+                "containers": [container("1")],
+                "initContainers": [container("2", restartPolicy="Always"), container("3")],
+            },
+            5,
+        ),
+        (
+            {
+                "containers": [container("1")],
+                "initContainers": [container("3"), container("2", restartPolicy="Always")],
+            },
+            3,
+        ),
+        ({"containers": [container("1")], "ephemeralContainers": [container("7")]}, 1),
+        ({"containers": [container("0")]}, None),
+        ({"containers": [container("many")]}, None),
+        ({"containers": [container()]}, None),
+    ],
+    ids=[
+        "containers add up",
+        "a large init container counts",
+        "init containers run one by one",
+        "a sidecar adds up",
+        "an init container runs beside the sidecars before it",
+        "and not beside those after it",
+        "debug containers have no resources",
+        "zero is none",
+        "what is no number is none",
+        "nothing asked for",
+    ],
+)
+def test_effective_accelerators(spec: dict[str, Any], total: int | None) -> None:
+    expected = {} if total is None else {"nvidia.com/gpu": Decimal(total)}
+    assert pod(spec).accelerators == expected
+    assert pod(spec).requests_accelerator is (total is not None)
+
+
+def test_the_larger_of_request_and_limit_counts() -> None:
+    resources = {"limits": {"nvidia.com/gpu": "1"}, "requests": {"nvidia.com/gpu": "2", "cpu": "1", "rdma/hca": "1"}}
+    assert pod({"containers": [{"resources": resources}]}).accelerators == {"nvidia.com/gpu": Decimal(2)}
+
+
+@pytest.mark.parametrize(
+    ("classes", "families", "requested"),
+    [
+        ({"one-gpu": ("gpu.nvidia.com",)}, ["nvidia"], True),
+        ({"one-gpu": ("nic.example.com",)}, [], False),
+        ({}, [], True),
+    ],
+    ids=["an accelerator's class", "a class of something else", "an unknown class counts as an accelerator"],
+)
+def test_claims(classes: dict[str, tuple[str, ...]], families: list[str], requested: bool) -> None:
+    claimed = pod({"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]}, device_classes=classes)
+    assert [family.name for family in claimed.accelerator_families()] == families
+    assert claimed.requests_accelerator is requested
+
+
+def test_families_are_named_once_in_the_order_met() -> None:
+    spec = {
+        "containers": [
+            {"resources": {"limits": {"google.com/tpu": 4}}},
+            {"resources": {"limits": {"nvidia.com/mig-1g.5gb": 1, "nvidia.com/gpu": 1}}},
+        ]
+    }
+    assert [family.name for family in pod(spec).accelerator_families()] == ["tpu", "nvidia"]
+
+
+def test_every_list_of_containers_is_seen_with_its_path() -> None:
+    seen = pod({"initContainers": [container()], "containers": [container()], "ephemeralContainers": [None, container()]})
+    assert [c.path for c in seen.containers] == [
+        ("spec", "initContainers", 0),
+        ("spec", "containers", 0),
+        ("spec", "ephemeralContainers", 1),
+    ]
+
+
+def test_a_container_without_a_name_is_called_by_its_place() -> None:
+    (nameless,) = pod({"containers": [{"image": "x"}]}).containers
+    assert nameless.name == "containers[0]"

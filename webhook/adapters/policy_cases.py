@@ -1,0 +1,65 @@
+"""Reading policy cases: the ``cases/`` folder beside a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from webhook.adapters.manifests import SUFFIXES
+from webhook.adapters.yaml_documents import DocumentError, read_documents
+from webhook.policy.case import PolicyCase
+from webhook.policy.problems import InvalidPolicy
+from webhook.policy.validation import validate_document
+
+CASES: Final = "cases"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """One case and where it is written (file, line from 1)."""
+
+    file: str
+    line: int
+    case: PolicyCase
+
+
+@dataclass(frozen=True, slots=True)
+class CaseProblem:
+    """A case that cannot be read."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+def policy_folders(root: Path) -> Iterator[Path]:
+    """The folders at and below ``root`` that hold policies (YAML or JSON files that are not cases), sorted."""
+    folders = [root, *sorted(path for path in root.rglob("*") if path.is_dir())] if root.is_dir() else []
+    for folder in folders:
+        if CASES in folder.relative_to(root).parts:
+            continue
+        if any(file.suffix in SUFFIXES and file.is_file() for file in folder.iterdir()):
+            yield folder
+
+
+def read_cases(folder: Path) -> Iterator[CaseFile | CaseProblem]:
+    """The cases of the policies in ``folder``, in the order of their files."""
+    cases = folder / CASES
+    files = sorted(file for file in cases.rglob("*") if file.suffix in SUFFIXES) if cases.is_dir() else []
+    for file in files:
+        for document in read_documents(file.read_bytes(), str(file), positions=True):
+            if isinstance(document, DocumentError):
+                yield CaseProblem(document.source, document.line, document.column, document.message)
+                continue
+            try:
+                yield CaseFile(str(file), document.line, validate_document(PolicyCase, document.data))
+            except InvalidPolicy as invalid:
+                for problem in invalid.problems:
+                    line, column = document.locate(problem.path, on_key=problem.on_key)
+                    yield CaseProblem(str(file), line, column, str(problem))

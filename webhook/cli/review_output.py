@@ -1,0 +1,210 @@
+"""How ``gpuward review`` shows its results. Renderers see results, never the engine."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TextIO
+
+import orjson
+
+from webhook.cli.output import Style
+from webhook.engine.decision import Decision
+from webhook.kube.review import AdmissionRequest
+from webhook.kube.shape import JSONObject
+from webhook.policy.findings import Action, Finding
+from webhook.policy.match import object_name
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """One object of the input and the decision about it."""
+
+    source: str
+    document: int
+    request: AdmissionRequest
+    decision: Decision
+
+
+def render(output: str, results: Sequence[Reviewed], stream: TextIO, *, color: str) -> None:
+    """Print the results in one of ``FORMATS``."""
+    _RENDERERS[output](results, stream, Style.for_stream(stream, color))
+
+
+def as_json(result: Reviewed) -> JSONObject:
+    """One element of the JSON contract."""
+    request, decision = result.request, result.decision
+    return {
+        "source": result.source,
+        "document": result.document,
+        "apiVersion": request.kind.api_version,
+        "kind": request.kind.kind,
+        "namespace": request.namespace,
+        "name": object_name(request),
+        "allowed": decision.allowed,
+        "findings": [_finding_json(finding) for finding in decision.findings],
+        "warnings": list(decision.warnings),
+        "patch": list(decision.patch),
+        "wouldPatch": list(decision.would_patch),
+        "exempted": [
+            {"policy": e.policy, "rule": e.rule, "exception": e.exception, "reason": e.reason}
+            for e in decision.exempted
+        ],
+        "object": decision.object,
+    }
+
+
+def _finding_json(finding: Finding) -> JSONObject:
+    return {
+        "policy": finding.policy,
+        "rule": finding.rule,
+        "severity": finding.severity.value,
+        "action": finding.action.value,
+        "path": finding.field,
+        "reason": finding.reason,
+        "message": finding.message,
+    }
+
+
+def _json(results: Sequence[Reviewed], stream: TextIO, style: Style) -> None:
+    stream.write(orjson.dumps([as_json(result) for result in results], option=orjson.OPT_INDENT_2).decode())
+    stream.write("\n")
+
+
+def _yaml(results: Sequence[Reviewed], stream: TextIO, style: Style) -> None:
+    stream.write(to_yaml([as_json(result) for result in results]))
+
+
+def _diff(results: Sequence[Reviewed], stream: TextIO, style: Style) -> None:
+    for result in results:
+        stream.writelines(f"{line}\n" for line in _object_diff(result, style))
+
+
+def _text(results: Sequence[Reviewed], stream: TextIO, style: Style) -> None:
+    rows = [(_title(result), _verdict(result, style)) for result in results]
+    width = max((len(title) for title, _ in rows), default=0)
+    source = None
+    for result, (title, verdict) in zip(results, rows, strict=True):
+        if result.source != source:
+            stream.write(f"{style.bold(result.source)}\n")
+            source = result.source
+        stream.write(f"  {title:<{width}}  {verdict}\n")
+        for finding in result.decision.findings:
+            stream.writelines(f"{line}\n" for line in finding_lines(finding, style))
+        for exempted in result.decision.exempted:
+            stream.write(
+                f"      {style.dim(f'excepted from {exempted.policy}/{exempted.rule} by {exempted.exception}: {exempted.reason}')}\n"
+            )
+    changed = [result for result in results if _changes(result.decision)]
+    if changed:
+        stream.write("\n")
+    for result in changed:
+        stream.writelines(f"{line}\n" for line in _object_diff(result, style))
+    stream.write(f"\n{_summary(results)}\n" if results else "nothing to review: the input has no objects\n")
+
+
+def finding_lines(finding: Finding, style: Style) -> list[str]:
+    """One finding for people: severity and path, then the message and where it comes from."""
+    paint = style.red if finding.action is Action.ENFORCE else style.yellow
+    path = f" {finding.field}" if finding.path else ""
+    return [
+        f"      {paint(f'{finding.action.value.lower():<7}')} {finding.severity.value:<8}{style.bold(path)}",
+        f"              {finding.message} {style.dim(f'[{finding.policy}/{finding.rule}]')}",
+    ]
+
+
+def _title(result: Reviewed) -> str:
+    namespace = f"{result.request.namespace}/" if result.request.namespace else ""
+    return f"{result.request.kind.kind} {namespace}{object_name(result.request) or '(no name)'}"
+
+
+def _verdict(result: Reviewed, style: Style) -> str:
+    decision = result.decision
+    changed = ""
+    if decision.patch:
+        changed = ", changed by " + ", ".join(dict.fromkeys(policy for policy, _ in decision.mutated_by))
+    elif decision.would_patch:
+        changed = ", would be changed"
+    if not decision.allowed:
+        count = sum(finding.action is Action.ENFORCE for finding in decision.findings)
+        return style.red(f"rejected: {_count(count, 'violation')}") + changed
+    if decision.findings:
+        return style.yellow(f"allowed with {_count(len(decision.findings), 'finding')}") + changed
+    return style.green("allowed") + changed
+
+
+def _summary(results: Sequence[Reviewed]) -> str:
+    rejected = sum(not result.decision.allowed for result in results)
+    changed = sum(bool(_changes(result.decision)) for result in results)
+    findings = sum(len(result.decision.findings) for result in results)
+    return (
+        f"{_count(len(results), 'object')}: {rejected} rejected, {len(results) - rejected} allowed, "
+        f"{changed} changed; {_count(findings, 'finding')}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _changes(decision: Decision) -> bool:
+    return bool(decision.patch or decision.would_patch)
+
+
+def _object_diff(result: Reviewed, style: Style) -> list[str]:
+    """A unified diff of the object as YAML, before and after; empty where nothing changed."""
+    decision = result.decision
+    if not _changes(decision):
+        return []
+    before = result.request.obj or {}
+    after = decision.object or {}
+    note = ""
+    if decision.would_patch:
+        after = _apply(after, decision.would_patch)
+        note = " (recorded only)" if not decision.patch else " (in part recorded only)"
+    title = _title(result)
+    return list(diff_lines(before, after, f"{title} as written", f"{title} as admitted{note}", style))
+
+
+def diff_lines(before: JSONObject, after: JSONObject, old: str, new: str, style: Style) -> Iterable[str]:
+    """The lines of a unified diff between two objects, written as YAML."""
+    for line in difflib.unified_diff(
+        to_yaml(before).splitlines(), to_yaml(after).splitlines(), old, new, lineterm="", n=3
+    ):
+        if line.startswith(("---", "+++")):
+            yield style.bold(line)
+        elif line.startswith("@@"):
+            yield style.cyan(line)
+        elif line.startswith("+"):
+            yield style.green(line)
+        elif line.startswith("-"):
+            yield style.red(line)
+        else:
+            yield line
+
+
+def _apply(obj: JSONObject, patch: Sequence[JSONObject]) -> JSONObject:
+    import jsonpatch  # only where something is recorded and not applied
+
+    applied: JSONObject = jsonpatch.apply_patch(obj, list(patch), in_place=False)
+    return applied
+
+
+def to_yaml(value: Any) -> str:
+    """Block-style YAML with the keys in their own order."""
+    import yaml
+
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # the C one where it is built
+        def ignore_aliases(self, data: Any) -> bool:
+            # A value shared between two places is written out in both: anchors would puzzle the reader.
+            return True
+
+    text: str = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    return text
+
+
+Renderer = Callable[[Sequence[Reviewed], TextIO, Style], None]
+
+_RENDERERS: Final[dict[str, Renderer]] = {"text": _text, "json": _json, "yaml": _yaml, "diff": _diff}
+FORMATS: Final = tuple(_RENDERERS)
