@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webhook.kube.image import ImageError, ImageReference, parse_image
@@ -34,7 +34,8 @@ REFERENCES = {
     "myhost:5000": ("docker.io", "library/myhost", "5000", None),
     # An upper-case first part cannot be a path, so it is a host.
     "GHCR.io/org/app": ("ghcr.io", "org/app", None, None),
-    "MyHost/app": ("myhost", "app", None, None),
+    "MyHost/app": ("MyHost", "app", None, None),
+    "LocalHost/app": ("localhost", "app", None, None),
     "org/my__app.name-x--y": ("docker.io", "org/my__app.name-x--y", None, None),
     "app:Latest": ("docker.io", "library/app", "Latest", None),
 }
@@ -86,6 +87,7 @@ def test_lengths_up_to_the_limit_are_taken(length: int) -> None:
     assert parse_image(image).repository == "a" * length
 
 
+@example("Z/0")
 @given(st.text(alphabet="abZ019.:/@-_ []{}*", max_size=40))
 def test_a_reference_in_full_reads_as_itself(image: str) -> None:
     try:

@@ -104,7 +104,8 @@ class NoHostPath(Check):
                 yield Violation(
                     "host-path",
                     pod.field("volumes", index, "hostPath"),
-                    f'volume "{short(name)}" is {short(path) or "a directory"} of the node; {self._advice}',
+                    f'volume "{short(name)}" mounts {short(path) or "a directory"} of the node; '
+                    f"{self._advice}",
                 )
             elif all(allowed.read_only for allowed in matching):
                 yield from _writable_mounts(pod, name, path)

@@ -64,6 +64,6 @@ class NoLatestTag(Check):
                 yield Violation(
                     "tag-latest",
                     path,
-                    f"{who} uses the image {short(image)}, and which changes under you; name a version, "
+                    f"{who} uses the image {short(image)}, which changes under you; name a version, "
                     "such as :1.2.3, or a digest",
                 )

@@ -56,8 +56,8 @@ def parse_image(image: str) -> ImageReference:
     """Read an image reference: ``nginx`` is registry ``docker.io``, repository ``library/nginx``, no tag, no
     digest.
 
-    The registry comes back in lower case, as host names are compared without regard to case; a port stays
-    part of it.
+    The registry comes back in lower case, as host names are compared without regard to case (but not where its
+    upper case is all that tells it from a path: ``Host/app``); a port stays part of it.
 
     Raises:
         ImageError: the text is no image reference.
@@ -84,11 +84,16 @@ def parse_image(image: str) -> ImageReference:
 
 def _split_registry(image: str) -> tuple[str, str]:
     first, slash, rest = image.partition("/")
-    # What looks like no host is the first part of a path on the default registry: only a dot, a port, an
-    # upper case letter or the name localhost tells "ghcr.io/org" from "org/image".
-    if not slash or not (first == "localhost" or "." in first or ":" in first or first != first.lower()):
+    # What looks like no host is the first part of a path on the default registry: "org/image". An upper-case
+    # letter makes it a host as well, as no path can have one.
+    if not slash or not (_is_host(first) or first != first.lower()):
         return DEFAULT_REGISTRY, image
     if not _REGISTRY.fullmatch(first):
         raise ImageError("the part before the first '/' is no registry host")
-    registry = first.lower()
+    # Without its upper-case letter such a host would be read as a path.
+    registry = first.lower() if _is_host(first.lower()) else first
     return (DEFAULT_REGISTRY if registry == _LEGACY_DEFAULT_REGISTRY else registry), rest
+
+
+def _is_host(part: str) -> bool:
+    return part == "localhost" or "." in part or ":" in part
