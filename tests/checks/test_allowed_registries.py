@@ -85,7 +85,8 @@ NOT_JUDGED: dict[str, tuple[Any]] = {
     "empty": ("",),
     "a placeholder": ("{{inputs.parameters.image}}",),
     "a placeholder for the tag": ("quay.io/app:{{version}}",),
-    "a variable": ("${IMAGE}",),
+    "a variable": ("$IMAGE",),
+    "a variable in braces": ("ghcr.io/${ORG}/app",),
     "a number": (7,),
     "a list": (["nginx"],),
 }

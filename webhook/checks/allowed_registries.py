@@ -42,7 +42,8 @@ class AllowedRegistries(Check):
         slashes: ghcr.io/my-org admits ghcr.io/my-org/app and not ghcr.io/my-organisation/app. Names are
         completed as container runtimes do it: nginx is docker.io/library/nginx. What is no image reference is
         refused, as no node could pull it. An absent or empty image is not judged, as some controllers fill it
-        in, nor is one that still holds a placeholder in braces: the pods that are made of it are judged.
+        in, nor is one that still holds a placeholder ({{image}}, $IMAGE): the pods that are made of it are
+        judged.
 
     Remediation:
         Push the image to an allowed registry and write its name there in full.
@@ -86,7 +87,7 @@ class AllowedRegistries(Check):
                     continue
             except ImageError as error:
                 # No image can be called that, so this is a template for something else to fill in.
-                if "{" in image:
+                if "{" in image or "$" in image:
                     continue
                 path, who = place(pod, holder)
                 message = f'{who} has "{short(image)}" as its image, which is no image reference: {error}'

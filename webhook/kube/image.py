@@ -56,8 +56,8 @@ def parse_image(image: str) -> ImageReference:
     """Read an image reference: ``nginx`` is registry ``docker.io``, repository ``library/nginx``, no tag, no
     digest.
 
-    The registry comes back in lower case, as host names are compared without regard to case (but not where its
-    upper case is all that tells it from a path: ``Host/app``); a port stays part of it.
+    The registry comes back in lower case, as host names are compared without regard to case (but not where
+    its upper case is all that tells it from a path: ``Host/app``); a port stays part of it.
 
     Raises:
         ImageError: the text is no image reference.
