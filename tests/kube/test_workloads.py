@@ -44,7 +44,6 @@ def nested(path: str, leaf: Any) -> dict[str, Any]:
         ("ray.io/v1", "RayService", "spec.rayClusterConfig.headGroupSpec.template"),
         ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", "spec.leaderWorkerTemplate.workerTemplate"),
         ("batch.volcano.sh/v1alpha1", "Job", "spec.tasks.0.template"),
-        ("kubeflow.org/v1", "Notebook", "spec.template"),
     ],
 )
 def test_a_template_is_found_with_its_path(api_version: str, kind: str, path: str) -> None:
@@ -62,6 +61,12 @@ def test_a_pod_is_its_own() -> None:
     obj = {"apiVersion": "v1", "kind": "Pod", **TEMPLATE}
     (pod,) = find_pods(parse_api_version("v1", "Pod"), obj, CATALOG)
     assert (pod.spec_path, pod.metadata_path) == (("spec",), ("metadata",))
+
+
+def test_a_notebook_has_no_metadata_in_its_template() -> None:
+    obj = {"metadata": {"labels": {"team": "a"}}, "spec": {"template": {"spec": SPEC}}}
+    (pod,) = find_pods(parse_api_version("kubeflow.org/v1", "Notebook"), obj, CATALOG)
+    assert (render(pod.spec_path), pod.labels) == ("spec.template.spec", {"team": "a"})
 
 
 def test_an_inline_pod_spec_takes_the_metadata_of_its_object() -> None:

@@ -63,7 +63,8 @@ WORKLOADS: Final[Mapping[tuple[str, str], tuple[TemplatePath, ...]]] = {
     ("kubeflow.org", "MPIJob"): (_template("spec.mpiReplicaSpecs.*.template"),),
     ("kubeflow.org", "JAXJob"): (_template("spec.jaxReplicaSpecs.*.template"),),
     ("kubeflow.org", "PaddleJob"): (_template("spec.paddleReplicaSpecs.*.template"),),
-    ("kubeflow.org", "Notebook"): (_template("spec.template"),),
+    # A notebook's template has no metadata; its pods carry the Notebook's own.
+    ("kubeflow.org", "Notebook"): (_spec("spec.template.spec"),),
     ("trainer.kubeflow.org", "TrainingRuntime"): (_template(f"spec.template.spec.replicatedJobs.[].{_JOB_TEMPLATE}"),),
     ("trainer.kubeflow.org", "ClusterTrainingRuntime"): (
         _template(f"spec.template.spec.replicatedJobs.[].{_JOB_TEMPLATE}"),

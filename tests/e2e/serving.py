@@ -1,0 +1,87 @@
+"""gpuward as a process, for the tests that need it to be one."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import trustme
+
+from tests.support import REPOSITORY
+
+READY = re.compile(r"serving admission on https://\S+?:(\d+)")
+START_SECONDS = 20
+STOP_SECONDS = 15
+
+
+class Served:
+    """One `gpuward serve` on 127.0.0.1 with a certificate of its own. A context manager."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self._arguments = arguments
+        authority = trustme.CA()
+        pair = authority.issue_cert("127.0.0.1", "localhost")
+        folder.mkdir(parents=True, exist_ok=True)
+        pair.private_key_pem.write_to_path(folder / "tls.key")
+        for index, blob in enumerate(pair.cert_chain_pems):
+            blob.write_to_path(folder / "tls.crt", append=index > 0)
+        self.ca_pem = authority.cert_pem.bytes()
+        self.ca_file = folder / "ca.crt"
+        self.ca_file.write_bytes(self.ca_pem)
+        self.port = 0
+        self.log: list[str] = []
+
+    def __enter__(self) -> Self:
+        command: Sequence[str] = [
+            sys.executable, "-m", "webhook", "serve",
+            "--tls-cert", str(self.folder / "tls.crt"), "--tls-key", str(self.folder / "tls.key"),
+            "--host", "127.0.0.1", "--port", "0", "--admin-port", "0", "--drain-delay", "0",
+            *self._arguments,
+        ]  # fmt: skip
+        self.process = subprocess.Popen(
+            command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+        ready = threading.Event()
+        self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
+        self._reader.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not ready.wait(0.05):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                raise RuntimeError("gpuward serve did not start:\n" + "".join(self.log))
+        return self
+
+    def _read(self, ready: threading.Event) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.log.append(line)
+            if found := READY.search(line):
+                self.port = int(found[1])
+                ready.set()
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def stop(self) -> int:
+        """Ends it as Kubernetes does, and returns its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_SECONDS)
+        finally:
+            self.process.kill()
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        self._reader.join(5)
