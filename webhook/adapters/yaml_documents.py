@@ -268,7 +268,9 @@ _HINTS: Final = {
     "did not find expected ',' or '}'": "a ',' or '}' was expected here",
     "did not find expected ',' or ']'": "a ',' or ']' was expected here",
     "did not find expected node content": "a value was expected here",
-    "did not find expected <document start>": "this is not part of the document above; is it indented wrongly?",
+    "did not find expected <document start>": (
+        "this does not belong to the document above; is it indented wrongly?"
+    ),
     "could not find expected ':'": "a key needs ': ' after it; text over several lines needs quotes or '|'",
     "found unexpected end of stream": "a quote, bracket or brace is not closed",
 }

@@ -1,0 +1,332 @@
+"""Policies from files: a folder (a mounted ConfigMap is one) or a single file becomes a compiled ruleset.
+
+Everything that is wrong is found at once, with file, line and column. A set with a problem gives no ruleset:
+half of a policy set is not what anybody wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import webhook
+from webhook.adapters.yaml_documents import Document, DocumentError, read_documents
+from webhook.engine.compile import compile_policy
+from webhook.engine.ruleset import CompiledPolicy, Ruleset
+from webhook.kube import path as field_path
+from webhook.kube.accelerators import Catalog, catalog_from_documents
+from webhook.kube.shape import JSONObject
+from webhook.policy.model import API_VERSION, AcceleratorCatalog
+from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
+from webhook.policy.rule import Context
+from webhook.policy.validation import validate_document
+
+SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+ENVIRONMENT_VARIABLE: Final = "GPUWARD_POLICIES"
+
+# Test cases of policies are documents of another kind, see webhook.adapters.policy_cases.
+_CASES: Final = "cases"
+
+_KINDS: Final = ("Policy", "AcceleratorCatalog", "List")
+
+# The kubelet replaces a ConfigMap's files while we read them at most now and then, not three times in a row.
+_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFileProblem:
+    """One mistake in a policy file.
+
+    ``line`` and ``column`` count from 1; a line of 0 means the file (or folder) as a whole. ``path`` is where
+    in the document it is.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: field_path.Path
+    message: str
+    suggestion: str = ""
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+    @property
+    def text(self) -> str:
+        """What is wrong, without the file: field, message and suggestion."""
+        field = f"{field_path.render(self.path)}: " if self.path else ""
+        return f"{field}{self.message}{'; ' + self.suggestion if self.suggestion else ''}"
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A policy document where it stands: its file, and its path in the file's document (that of a List's
+    item)."""
+
+    file: str
+    document: Document
+    base: field_path.Path
+    data: JSONObject
+
+    def problem(self, problem: Problem) -> PolicyFileProblem:
+        """A problem with this document, with its place in the file."""
+        path = self.base + problem.path
+        line, column = self.document.locate(path, problem.on_key, problem.offset)
+        return PolicyFileProblem(self.file, line, column, path, problem.message, problem.suggestion)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicies:
+    """What a path holds: the ruleset, or what is wrong with it.
+
+    ``policies`` are the good policies with where they are written, ``digest`` is that of what was read.
+    """
+
+    ruleset: Ruleset | None
+    problems: tuple[PolicyFileProblem, ...]
+    policies: tuple[tuple[CompiledPolicy, Written], ...]
+    digest: str
+
+
+def default_policies_path(given: str | None = None) -> Path:
+    """Where policies come from: what was asked for, $GPUWARD_POLICIES, ./policies, the policies that come
+    with gpuward."""
+    if given:
+        return Path(given)
+    if configured := os.environ.get(ENVIRONMENT_VARIABLE):
+        return Path(configured)
+    local = Path("policies")
+    return local if local.is_dir() else shipped_policies_path()
+
+
+def shipped_policies_path() -> Path:
+    """The folder of the policies that come with gpuward: inside the installed package, or beside it in its
+    sources."""
+    package = Path(webhook.__file__).parent
+    installed = package / "shipped_policies"
+    return installed if installed.is_dir() else package.parent / "policies"
+
+
+def load(path: str | Path, *, recursive: bool = True) -> LoadedPolicies:
+    """Read and compile the policies in a folder or a file. Raises nothing: what is wrong is in the result."""
+    root = Path(path)
+    files = _read(root, recursive=recursive)
+    loading = _Loading(root)
+    if isinstance(files, str):
+        loading.problems.append(PolicyFileProblem(str(root), 0, 0, (), files))
+        return loading.finish("")
+    for name, content in files:
+        loading.add_file(str(root / name) if name else str(root), content)
+    return loading.finish(_digest(files))
+
+
+def digest(path: str | Path, *, recursive: bool = True) -> str:
+    """A digest of all that ``load`` would read: it differs whenever a name or a byte of it does.
+
+    Costs about as much as reading the files. Empty where the path cannot be read.
+    """
+    files = _read(Path(path), recursive=recursive)
+    return "" if isinstance(files, str) else _digest(files)
+
+
+@cache
+def built_in_catalog_document() -> JSONObject:
+    """The accelerators gpuward knows out of the box, as a document of kind AcceleratorCatalog."""
+    source = Path(webhook.__file__).parent / "kube" / "accelerators.yaml"
+    (document,) = read_documents(source.read_bytes(), str(source))
+    if isinstance(document, DocumentError):
+        raise TypeError(str(document))
+    data: JSONObject = document.data
+    return data
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+_Files = list[tuple[str, bytes | OSError]]
+
+
+def _read(root: Path, *, recursive: bool) -> _Files | str:
+    """The names (relative to the root, sorted) and contents of the files, or why there are none."""
+    for attempt in range(_ATTEMPTS):
+        if not root.exists():
+            return "no such file or folder"
+        if not root.is_dir():
+            return [("", _content(root))]
+        # A mounted ConfigMap: its files are links through ..data, which is swapped as a whole. Seen through
+        # one target of that link, all files are of the same version.
+        link = root / "..data"
+        target = link.resolve() if link.is_symlink() else root
+        try:
+            names = sorted(_names(target, "", {os.path.realpath(target)}, recursive=recursive))
+        except OSError as error:
+            return f"the folder cannot be read: {error.strerror or error}"
+        files: _Files = [(name, _content(target / name)) for name in names]
+        vanished = any(isinstance(content, FileNotFoundError) for _, content in files)
+        if not vanished or attempt == _ATTEMPTS - 1:
+            break
+    return files or f"no policies here; looked for {', '.join('*' + suffix for suffix in SUFFIXES)}"
+
+
+def _names(folder: Path, prefix: str, seen: set[str], *, recursive: bool) -> Iterator[str]:
+    """The files below a folder, through links too, but none twice."""
+    with os.scandir(folder) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            real = os.path.realpath(entry.path)
+            if recursive and entry.name != _CASES and real not in seen:
+                seen.add(real)
+                yield from _names(Path(entry.path), f"{prefix}{entry.name}/", seen, recursive=True)
+        elif entry.name.endswith(SUFFIXES):
+            real = os.path.realpath(entry.path)
+            if real not in seen:
+                seen.add(real)
+                yield prefix + entry.name
+
+
+def _content(file: Path) -> bytes | OSError:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        return error
+
+
+def _digest(files: _Files) -> str:
+    whole = hashlib.sha256()
+    for name, content in files:
+        data = repr(content).encode() if isinstance(content, OSError) else content
+        # Lengths keep what ends in one part from being taken for the start of the next.
+        written = os.fsencode(name)
+        whole.update(b"%d %d " % (len(written), len(data)) + written + data)
+    return whole.hexdigest()
+
+
+# --- documents -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Loading:
+    """The policies of one path, while they are read."""
+
+    root: Path
+    problems: list[PolicyFileProblem] = field(default_factory=list)
+    policies: list[Written] = field(default_factory=list)
+    catalogs: list[Written] = field(default_factory=list)
+    documents: int = 0
+
+    def add_file(self, file: str, content: bytes | OSError) -> None:
+        if isinstance(content, OSError):
+            message = f"cannot be read: {content.strerror or content}"
+            self.problems.append(PolicyFileProblem(file, 0, 0, (), message))
+            return
+        for document in read_documents(content, file, positions=True):
+            self.documents += 1
+            if isinstance(document, DocumentError):
+                self.problems.append(
+                    PolicyFileProblem(file, document.line, document.column, (), document.message)
+                )
+            else:
+                self._add(Written(file, document, (), document.data), in_list=False)
+
+    def _add(self, written: Written, *, in_list: bool) -> None:
+        data: Any = written.data
+        if type(data) is not dict:
+            self._problem(
+                written,
+                Problem((), f"must be a document of kind {_listed(_KINDS)}, not plain text or a list"),
+            )
+            return
+        kind = data.get("kind")
+        if kind == "Policy":
+            self.policies.append(written)
+        elif kind == "AcceleratorCatalog":
+            self.catalogs.append(written)
+        elif kind == "List" and not in_list and type(data.get("items")) is list:
+            for i, item in enumerate(data["items"]):
+                self._add(Written(written.file, written.document, ("items", i), item), in_list=True)
+        else:
+            self._problem(written, _unknown_kind(data))
+
+    def _problem(self, written: Written, problem: Problem) -> None:
+        self.problems.append(written.problem(problem))
+
+    def finish(self, digest: str) -> LoadedPolicies:
+        context = Context(self._catalog())
+        taken: dict[str, Written] = {}
+        good: list[tuple[CompiledPolicy, Written]] = []
+        for written in self.policies:
+            self._check_name(written, taken)
+            try:
+                good.append((compile_policy(written.data, context), written))
+            except InvalidPolicy as invalid:
+                self.problems.extend(map(written.problem, invalid.problems))
+        if not self.policies and not self.problems:
+            self.problems.append(
+                PolicyFileProblem(str(self.root), 0, 0, (), "no document of kind Policy here")
+            )
+        # In the order of the files, and within one from top to bottom. The sort is stable.
+        order = {problem.file: i for i, problem in reversed(list(enumerate(self.problems)))}
+        problems = sorted(
+            self.problems, key=lambda problem: (order[problem.file], problem.line, problem.column)
+        )
+        ruleset = None if problems else Ruleset((policy for policy, _ in good), context.catalog)
+        return LoadedPolicies(ruleset, tuple(problems), tuple(good), digest)
+
+    def _catalog(self) -> Catalog:
+        documents = [built_in_catalog_document()]
+        for written in self.catalogs:
+            try:
+                validate_document(AcceleratorCatalog, written.data)
+                documents.append(written.data)
+            except InvalidPolicy as invalid:
+                self.problems.extend(map(written.problem, invalid.problems))
+        return catalog_from_documents(documents)
+
+    def _check_name(self, written: Written, taken: dict[str, Written]) -> None:
+        metadata = written.data.get("metadata")
+        name = metadata.get("name") if type(metadata) is dict else None
+        if type(name) is not str:
+            return
+        if name in taken:
+            other = taken[name].problem(_SAME_NAME)
+            message = f'the policy at {other.file}:{other.line} is called "{name}" too'
+            self._problem(written, replace(_SAME_NAME, message=message))
+        else:
+            taken[name] = written
+
+
+_SAME_NAME: Final = Problem(("metadata", "name"), "", "policies loaded together need different names")
+
+
+def _unknown_kind(data: JSONObject) -> Problem:
+    kind = data.get("kind")
+    if kind is None:
+        return Problem(("kind",), "is required", f"kind is one of {', '.join(_KINDS)}")
+    if type(kind) is not str:
+        return Problem(("kind",), f"must be one of {', '.join(_KINDS)}")
+    if kind == "List":
+        return Problem((), "a List needs a list under `items`, and holds no Lists")
+    if kind == "PolicyCase":
+        return Problem(
+            ("kind",), "a PolicyCase is no policy", f"it goes into the folder {_CASES}/ beside its policy"
+        )
+    hint = did_you_mean(kind, _KINDS)
+    if not hint and str(data.get("apiVersion", API_VERSION)) != API_VERSION:
+        hint = "this folder is for gpuward's policies alone"
+    return Problem(("kind",), f'must be one of {", ".join(_KINDS)}, not "{kind}"', hint)
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
