@@ -62,7 +62,7 @@ def read_manifests(paths: Iterable[str]) -> Iterator[Manifest | DocumentError]:
         except OSError as error:
             raise UnreadableInput(f"{file}: {error.strerror or error}") from error
         source = "<stdin>" if file == STANDARD_INPUT else file
-        for document in read_documents(content, source, positions=False):
+        for document in read_documents(content, source):
             if isinstance(document, DocumentError):
                 yield document
             else:
