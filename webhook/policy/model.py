@@ -26,13 +26,25 @@ NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Model(BaseModel):
-    """What all parts share: unknown fields are errors, field docstrings are descriptions."""
+    """What all parts share: unknown fields are errors. The docstrings of fields are their descriptions in the
+    schema.
+
+    Validators are built when they are first needed: a policy set rarely needs all of them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class LabelSelectorRequirement(Model):
     """One condition on a label."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"operator": {"enum": ["In", "NotIn"]}}, "required": ["operator"]},
+            "then": {"required": ["values"], "properties": {"values": {"minItems": 1}}},
+            "else": {"properties": {"values": {"maxItems": 0}}},
+        }
+    )
 
     key: NonEmpty
     """The label's key."""
@@ -65,13 +77,13 @@ class Condition(Model):
     name: NonEmpty
     """What the condition is called in messages and logs."""
     expression: NonEmpty
-    """CEL over ``object``, ``oldObject``, ``request``, ``namespaceObject`` and ``variables``; must give a
+    """CEL over ``object``, ``oldObject``, ``request``, ``namespaceObject`` and ``variables``; gives a
     bool."""
 
 
 class Variable(Model):
-    """A named CEL expression that others use as ``variables.NAME``; evaluated at most once a review, if at
-    all."""
+    """A named CEL expression, for others to use as ``variables.NAME``. Evaluated when it is used, and
+    once."""
 
     name: Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
     """The name, a CEL identifier."""
@@ -80,8 +92,7 @@ class Variable(Model):
 
 
 class Match(Model):
-    """Which requests and pods a policy is about. Every part that is given must hold; an absent part always
-    does."""
+    """Which requests and pods a policy is about. Every part that is given must hold."""
 
     kinds: list[NonEmpty] = []
     """Kinds as ``Pod``, ``apps/v1/Deployment``, ``batch/*/Job`` or ``*``. Without it: every pod, and every
@@ -185,13 +196,22 @@ class ValidateRule(Model):
 class PolicySpec(Model):
     """What a policy is about, what it changes and what it demands."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [rules], "properties": {rules: {"minItems": 1}}}
+                for rules in ("mutate", "validate")
+            ]
+        }
+    )
+
     action: Action = Action.ENFORCE
     """What happens at most: Enforce rejects, Warn admits with a warning, Audit only records. The namespace's
     mode can weaken it."""
     failurePolicy: Literal["Fail", "Ignore"] = "Fail"
     """What happens when one of the rules itself fails (a CEL evaluation error): treated as a violation, or
     recorded and passed over."""
-    match: Match = Match()
+    match: Annotated[Match, Field(default_factory=Match)]
     """What the policy is about."""
     exclude: list[Match] = []
     """What it is not about: excluded is what any one of these matches."""

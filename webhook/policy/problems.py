@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from webhook.kube.path import Path, render
 
@@ -41,6 +40,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     Case and separators do not count: ``match_labels`` is ``matchLabels``.
     """
+    # Imported where something is wrong: commands that find nothing need not wait for it.
+    from difflib import get_close_matches
+
     by_letters: dict[str, str] = {}
     for candidate in known:
         by_letters.setdefault(_letters(candidate), candidate)

@@ -167,7 +167,9 @@ def _fields(kind: Any) -> dict[str, Any]:
         return {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind, include_extras=True)
-        return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
+        config = getattr(kind, "__pydantic_config__", {})
+        alias = config.get("alias_generator") or str
+        return {alias(field.name): hints[field.name] for field in dataclasses.fields(kind) if field.init}
     return {}
 
 
