@@ -1,0 +1,81 @@
+"""The mutation ``annotations``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from annotated_types import MinLen
+
+from webhook.kube.path import render
+from webhook.kube.pod import Pod
+from webhook.mutations.names import annotation_key_problem
+from webhook.mutations.parameters import Strict
+from webhook.policy.draft import Draft
+from webhook.policy.rule import Context, Mutation, ParameterError
+
+# All keys and values of an object together, in bytes.
+# Source: k8s.io/apimachinery pkg/api/validation/objectmeta.go (TotalAnnotationSizeLimitB).
+_TOTAL_SIZE: Final = 256 * 1024
+
+
+class Annotations(Mutation):
+    """A pod gets annotations it does not have.
+
+    Why:
+        Schedulers, autoscalers, meshes and monitoring are steered by annotations, such as
+        karpenter.sh/do-not-disrupt for training that must not be moved. What holds for a whole namespace or
+        kind of workload need not be repeated by every author.
+
+    Changes:
+        metadata.annotations: each annotation of ``values`` whose key the pod does not have.
+
+    Leaves alone:
+        Annotations that the pod has, whatever their value. One for which there is no room within the 256 KiB
+        that all annotations of an object may have together.
+
+    Source:
+        https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/
+        k8s.io/apimachinery pkg/api/validation/objectmeta.go (ValidateAnnotations)
+    """
+
+    name = "annotations"
+    title = "Pods get annotations"
+
+    @dataclass(frozen=True, slots=True)
+    class Parameters(Strict):
+        """Settings of ``annotations``."""
+
+        values: Annotated[Mapping[str, str], MinLen(1)]
+        """The annotations to add, by key."""
+
+    def __init__(self, parameters: Parameters, context: Context) -> None:
+        super().__init__(parameters, context)
+        for key in parameters.values:
+            if problem := annotation_key_problem(key):
+                raise ParameterError(problem, render(("values", key)))
+        size = _size(parameters.values.items())
+        if size > _TOTAL_SIZE:
+            raise ParameterError(
+                f"all together have {size:,} bytes; Kubernetes takes at most {_TOTAL_SIZE:,} for an object",
+                "values",
+            )
+        self._values = tuple(parameters.values.items())
+
+    def __call__(self, pod: Pod, draft: Draft) -> None:
+        annotations = pod.annotations
+        missing = [(key, value) for key, value in self._values if annotations.get(key) is None]
+        if not missing:
+            return
+        size = _size(annotations.items())
+        for key, value in missing:
+            grown = size + _size([(key, value)])
+            if grown <= _TOTAL_SIZE and draft.set_default(pod.meta("annotations", key), value):
+                size = grown
+
+
+def _size(annotations: Iterable[tuple[Any, Any]]) -> int:
+    return sum(
+        len(text.encode(errors="replace")) for pair in annotations for text in pair if type(text) is str
+    )

@@ -1,0 +1,353 @@
+"""The mutation ``json-patch``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+
+from annotated_types import MinLen
+
+from webhook.kube.path import MISSING, Path, parse_json_pointer
+from webhook.kube.pod import Pod
+from webhook.mutations.parameters import Strict
+from webhook.mutations.patching import clear_priority_of, fresh, priority_class, refuse_forbidden
+from webhook.policy.draft import Draft, json_equal
+from webhook.policy.rule import Context, Mutation, ParameterError
+
+# move is known only to say what to write instead.
+PatchOp = Literal["add", "replace", "remove", "copy", "test", "move"]
+
+# A list index as RFC 6901 writes it; no list is longer than nine digits tell.
+_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+_END: Final = "-"
+
+# Lists of a pod in which two items must not have the same key: a second one would make the pod invalid, or
+# (env) overrule the author's. Source: k8s.io/api core/v1/types.go (listMapKey, patchMergeKey).
+_KEYS: Final = {
+    "initContainers": ("name",),
+    "containers": ("name",),
+    "volumes": ("name",),
+    "env": ("name",),
+    "imagePullSecrets": ("name",),
+    "resourceClaims": ("name",),
+    "schedulingGates": ("name",),
+    "volumeMounts": ("mountPath",),
+    "volumeDevices": ("devicePath",),
+    "hostAliases": ("ip",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+}
+
+
+def _python_name(name: str) -> str:
+    return "from" if name == "from_" else name
+
+
+@dataclass(frozen=True, slots=True)
+class PatchOperation(Strict):
+    """One operation of a JSON Patch (RFC 6902)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = Strict.__pydantic_config__ | {
+        "alias_generator": _python_name
+    }
+
+    op: PatchOp
+    """add: what is absent. replace: overwrite what is there. remove: a field. copy: as add, with the value at
+    ``from``. test: the whole rule is skipped unless the value at ``path`` is ``value``. move is an error:
+    write copy, then remove."""
+    path: str
+    """Where, as a JSON Pointer from the pod's root, such as ``/spec/volumes/-`` (the end of a list)."""
+    value: Any = None
+    """The value of add, replace and test. A test without value asks that the field is absent."""
+    from_: str | None = None
+    """Where copy takes the value from, a JSON Pointer."""
+
+
+class _Operation(NamedTuple):
+    op: str
+    target: tuple[str, ...]
+    value: Any
+    source: tuple[str, ...]
+
+    @property
+    def overwrites(self) -> bool:
+        return self.op in ("replace", "remove")
+
+    @property
+    def adds(self) -> bool:
+        return self.op in ("add", "copy")
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The target, with the index at which an item is added taken for a wish: other items may come
+        first."""
+        return (*self.target[:-1], _END) if self.adds and _INDEX.fullmatch(self.target[-1]) else self.target
+
+
+class JSONPatch(Mutation):
+    """A JSON Patch is made on every pod, so that making it twice is making it once.
+
+    Why:
+        For what no rule of its own does, above all additions to lists: a volume and its mount, a sidecar, a
+        topology spread constraint. Kubernetes asks webhooks again when another one changed the pod, so a
+        patch that adds twice is no good.
+
+    Changes:
+        metadata and spec, as ``operations`` say; paths start at the pod, and in a workload at its pod
+        template. add: a field that is absent or null, with the maps (and for ``/-`` the list) that lead to
+        it. An item of a list, at the end or before an index (behind the last where there are fewer), unless
+        an item with the same values is in the list, or, where Kubernetes allows a name only once, one with
+        that name (containers, volumes, env, volumeMounts by mountPath, ...). copy: the same with the value at
+        ``from``; nothing where that is absent. replace: overwrites a field that is there. This changes what
+        authors wrote, so use it knowingly. remove: removes a field that is there. test: all tests are made
+        first, on the pod as it comes; if one fails, the rule does nothing. Where this changes
+        spec.priorityClassName, the spec.priority and spec.preemptionPolicy that followed from the old class
+        are removed; the API server fills in the new ones.
+
+    Leaves alone:
+        Values that stand, but for replace and remove. Whatever a path does not fit: there is no error, as
+        pods differ. The fields that say which object this is (metadata.name, namespace, uid), those that the
+        API server owns, and everything but metadata and spec: naming one is an error. Operations that a
+        second run would not find done are errors, too: move, removing a list's item by index, and operations
+        of which one undoes or shifts what another one relies on.
+
+    Source:
+        RFC 6902 (JSON Patch), RFC 6901 (JSON Pointer)
+    """
+
+    name = "json-patch"
+    title = "Pods get a JSON Patch"
+
+    @dataclass(frozen=True, slots=True)
+    class Parameters(Strict):
+        """Settings of ``json-patch``."""
+
+        operations: Annotated[tuple[PatchOperation, ...], MinLen(1)]
+        """The operations, made in this order."""
+
+    def __init__(self, parameters: Parameters, context: Context) -> None:
+        super().__init__(parameters, context)
+        compiled = [
+            _compile(operation, f"operations[{i}]") for i, operation in enumerate(parameters.operations)
+        ]
+        self._tests = tuple(operation for operation in compiled if operation.op == "test")
+        self._changes = tuple(operation for operation in compiled if operation.op != "test")
+        if not self._changes:
+            raise ParameterError("only tests: give an operation that changes something", "operations")
+        _refuse_conflicts(compiled)
+        self._sets_priority_class = any(o.target == ("spec", "priorityClassName") for o in self._changes)
+
+    def __call__(self, pod: Pod, draft: Draft) -> None:
+        for test in self._tests:
+            found = _get(pod, draft, test.target)
+            if not json_equal(None if found is MISSING else found, test.value):
+                return
+        before = priority_class(pod, draft) if self._sets_priority_class else None
+        for operation in self._changes:
+            _apply(operation, pod, draft)
+        if self._sets_priority_class:
+            clear_priority_of(before, pod, draft)
+
+
+# --- at load ------------------------------------------------------------------------------------------------
+
+
+def _compile(operation: PatchOperation, field: str) -> _Operation:
+    op, value, source = operation.op, operation.value, operation.from_
+    if op == "move":
+        raise ParameterError(
+            "a move cannot be made twice, and webhooks are asked again; write copy, then remove",
+            f"{field}.op",
+        )
+    target = _pointer(operation.path, f"{field}.path")
+    if op in ("add", "replace") and value is None:
+        raise ParameterError(
+            f"{op} needs a value" + ("; to delete, use remove" if op == "replace" else ""), field
+        )
+    if op in ("remove", "copy") and value is not None:
+        raise ParameterError(f"{op} takes no value", f"{field}.value")
+    if (op == "copy") != (source is not None):
+        raise ParameterError("copy needs from" if op == "copy" else f"{op} takes no from", f"{field}.from")
+    if op not in ("add", "copy") and target[-1] == _END:
+        raise ParameterError(
+            '"-" is the place behind a list\'s last item: only add and copy can use it', f"{field}.path"
+        )
+    if op == "remove" and _INDEX.fullmatch(target[-1]):
+        raise ParameterError(
+            "removing an item by index removes another one each time; replace the list instead",
+            f"{field}.path",
+        )
+    compiled = _Operation(
+        op, target, fresh(value), _pointer(source, f"{field}.from") if source is not None else ()
+    )
+    if source is not None:
+        if compiled.source[-1] == _END:
+            raise ParameterError(
+                '"-" is the place behind a list\'s last item: there is nothing to copy', f"{field}.from"
+            )
+        if _overlap(compiled.source, compiled.place):
+            raise ParameterError("copies a value into itself or its own list", f"{field}.from")
+    if op != "test":
+        refuse_forbidden(target[0], target[1], f"{field}.path")
+    return compiled
+
+
+def _pointer(pointer: str, field: str) -> tuple[str, ...]:
+    try:
+        segments = parse_json_pointer(pointer)
+    except ValueError as error:
+        raise ParameterError(str(error), field) from error
+    if len(segments) < 2 or segments[0] not in ("metadata", "spec"):
+        raise ParameterError(f'must lead to a field below /metadata or /spec, not "{pointer}"', field)
+    if _END in segments[:-1]:
+        raise ParameterError('"-" is the place behind a list\'s last item: nothing is below it', field)
+    return segments
+
+
+def _refuse_conflicts(operations: list[_Operation]) -> None:
+    """Refuse operations that, made a second time, would find their own changes in the way.
+
+    Each operation alone is idempotent. Two of them together are, unless one overwrites what the other writes,
+    or an earlier one reads or counts what a later one changes.
+    """
+    for later in range(len(operations)):
+        for earlier in range(later):
+            conflict = _conflict(operations[earlier], operations[later])
+            if conflict:
+                raise ParameterError(
+                    f"{conflict} operations[{earlier}], so that each review would change the pod again",
+                    f"operations[{later}].path",
+                )
+
+
+def _conflict(earlier: _Operation, later: _Operation) -> str:
+    if "test" in (earlier.op, later.op):
+        # Tests are made first, on the pod as it comes: nothing they see can come from this rule.
+        return ""
+    if (earlier.overwrites or later.overwrites) and _overlap(earlier.place, later.place):
+        return "writes to the same place as"
+    if later.adds and any(
+        _overlap_from_above(later.place, path[:i])
+        for path in (earlier.target, earlier.source)
+        for i in _steps_by_index(path, adds=earlier.adds and path is earlier.target)
+    ):
+        return "adds to the list in which an item is counted by"
+    taken_away = later.op == "remove" and later.target == earlier.source[: len(later.target)]
+    if earlier.source and _overlap(earlier.source, later.place) and not taken_away:
+        return "changes what is copied by"
+    return ""
+
+
+def _steps_by_index(path: tuple[str, ...], *, adds: bool) -> list[int]:
+    """Where a path steps through a list by index. The place at which an item is added is no such step."""
+    last = len(path) - 1 if adds else len(path)
+    return [i for i in range(last) if _INDEX.fullmatch(path[i])]
+
+
+def _overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether one path leads to or through the other. The end of a list may be any of its items."""
+    return all(map(_may_be_same, one, other))
+
+
+def _may_be_same(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    return _END in (one, other) and bool(_INDEX.fullmatch(one if other == _END else other))
+
+
+def _overlap_from_above(place: tuple[str, ...], list_path: tuple[str, ...]) -> bool:
+    """Whether writing to ``place`` makes the list at ``list_path``, or adds an item to it."""
+    if len(place) == len(list_path) + 1 and place[-1] == _END:
+        place = place[:-1]
+    return len(place) <= len(list_path) and _overlap(place, list_path)
+
+
+# --- on a pod -----------------------------------------------------------------------------------------------
+
+
+def _apply(operation: _Operation, pod: Pod, draft: Draft) -> None:
+    if operation.op == "add":
+        _add(operation.target, operation.value, pod, draft)
+    elif operation.op == "copy":
+        value = _get(pod, draft, operation.source)
+        if value is not MISSING and value is not None:
+            _add(operation.target, value, pod, draft)
+    else:
+        path = _path(pod, draft, operation.target)
+        existing = draft.get(path) if path else None
+        if path is None or existing is MISSING or existing is None:
+            return
+        if operation.op == "remove":
+            draft.remove(path)
+        elif not json_equal(existing, operation.value):
+            draft.replace(path, fresh(operation.value))
+
+
+def _add(target: tuple[str, ...], value: Any, pod: Pod, draft: Draft) -> None:
+    parent_path = _path(pod, draft, target[:-1])
+    if parent_path is None:
+        return
+    parent, last = draft.get(parent_path), target[-1]
+    if type(parent) is list:
+        index = (
+            len(parent) if last == _END else min(int(last), len(parent)) if _INDEX.fullmatch(last) else None
+        )
+        if index is None or _holds(parent, value, _KEYS.get(target[-2], ())):
+            return
+        if index == len(parent):
+            draft.append(parent_path, fresh(value))
+        else:
+            draft.insert((*parent_path, index), fresh(value))
+    elif last == _END:
+        draft.set_default(parent_path, [fresh(value)])
+    elif type(parent) is dict:
+        if parent.get(last) is None:
+            draft.set_default((*parent_path, last), fresh(value))
+    elif not _INDEX.fullmatch(last):
+        # Below something absent, a number may mean an item or a key: nothing is made there.
+        draft.set_default((*parent_path, last), fresh(value))
+
+
+def _holds(items: list[Any], value: Any, keys: tuple[str, ...]) -> bool:
+    """Whether a list has an item like ``value``: with all its values (the API server adds defaults), or its
+    key."""
+    if any(_includes(item, value) for item in items):
+        return True
+    if not keys or type(value) is not dict or any(value.get(key) is None for key in keys):
+        return False
+    return any(type(item) is dict and all(item.get(key) == value[key] for key in keys) for item in items)
+
+
+def _includes(item: Any, value: Any) -> bool:
+    if type(value) is dict and type(item) is dict:
+        return all(wanted is None or _includes(item.get(key), wanted) for key, wanted in value.items())
+    return json_equal(item, value)
+
+
+def _get(pod: Pod, draft: Draft, segments: tuple[str, ...]) -> Any:
+    path = _path(pod, draft, segments)
+    return MISSING if path is None else draft.get(path)
+
+
+def _path(pod: Pod, draft: Draft, segments: tuple[str, ...]) -> Path | None:
+    """The path in the whole object for a pointer from the pod's root, None where it fits no list or map.
+
+    Whether a segment is a key or an index, only the object tells. Below what is absent, all are keys.
+    """
+    path = pod.metadata_path if segments[0] == "metadata" else pod.spec_path
+    node = draft.get(path)
+    for segment in segments[1:]:
+        if type(node) is list:
+            if not _INDEX.fullmatch(segment) or int(segment) >= len(node):
+                return None
+            path = (*path, int(segment))
+            node = node[int(segment)]
+        elif type(node) is dict:
+            path = (*path, segment)
+            node = node.get(segment)
+        elif (node is None or node is MISSING) and not _INDEX.fullmatch(segment):
+            path = (*path, segment)
+            node = None
+        else:
+            return None
+    return path

@@ -1,0 +1,131 @@
+"""The mutation ``merge-patch``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from webhook.kube.path import MISSING, Path, render
+from webhook.kube.pod import Pod
+from webhook.kube.shape import JSONObject
+from webhook.mutations.parameters import Strict
+from webhook.mutations.patching import clear_priority_of, fresh, priority_class, refuse_forbidden
+from webhook.policy.draft import Draft
+from webhook.policy.rule import Context, Mutation, ParameterError
+
+
+@dataclass(frozen=True, slots=True)
+class PodPatch(Strict):
+    """A part of a pod, in the pod's own shape."""
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What to merge into the pod's metadata."""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """What to merge into the pod's spec."""
+
+
+class MergePatch(Mutation):
+    """A piece of a pod is merged into every pod.
+
+    Why:
+        For what no rule of its own does: a scheduler name, a runtime class, a service account for all pods.
+        The patch looks like the pod it makes.
+
+    Changes:
+        metadata and spec, as ``patch`` says. By default only what is absent is added: maps are merged field
+        by field, and a field that has a value, a list included, stays. With ``overwrite: true`` it is a JSON
+        merge patch in full: fields are overwritten, null deletes, lists are replaced as a whole. In a
+        workload, the pod template stands for the pod. Where this changes spec.priorityClassName, the
+        spec.priority and spec.preemptionPolicy that followed from the old class are removed; the API server
+        fills in the new ones.
+
+    Leaves alone:
+        What the author set, unless ``overwrite: true``. The fields that say which object this is
+        (metadata.name, namespace, uid), those that the API server owns, and everything but metadata and spec:
+        naming one is an error. To add to a list, use json-patch.
+
+    Source:
+        RFC 7386 (JSON Merge Patch), section 2
+    """
+
+    name = "merge-patch"
+    title = "Pods get a merge patch"
+
+    @dataclass(frozen=True, slots=True)
+    class Parameters(Strict):
+        """Settings of ``merge-patch``."""
+
+        patch: PodPatch
+        """What to merge: metadata and spec of a pod, as far as they matter."""
+        overwrite: bool = False
+        """Whether values that stand are overwritten, and null deletes. Use it knowingly: it changes what
+        authors wrote."""
+
+    def __init__(self, parameters: Parameters, context: Context) -> None:
+        super().__init__(parameters, context)
+        self._metadata: JSONObject = fresh(dict(parameters.patch.metadata))
+        self._spec: JSONObject = fresh(dict(parameters.patch.spec))
+        if not self._metadata and not self._spec:
+            raise ParameterError("is empty; give metadata or spec", "patch")
+        for root, patch in (("metadata", self._metadata), ("spec", self._spec)):
+            for name in patch:
+                refuse_forbidden(root, name, f"patch.{root}.{name}")
+        if not parameters.overwrite:
+            _refuse_null(self._metadata, ("patch", "metadata"))
+            _refuse_null(self._spec, ("patch", "spec"))
+        self._merge = _overwrite if parameters.overwrite else _add
+        self._sets_priority_class = "priorityClassName" in self._spec
+
+    def __call__(self, pod: Pod, draft: Draft) -> None:
+        before = priority_class(pod, draft) if self._sets_priority_class else None
+        if self._metadata:
+            self._merge(draft, pod.metadata_path, self._metadata)
+        if self._spec:
+            self._merge(draft, pod.spec_path, self._spec)
+        if self._sets_priority_class:
+            clear_priority_of(before, pod, draft)
+
+
+def _refuse_null(patch: JSONObject, at: Path) -> None:
+    for name, value in patch.items():
+        path = (*at, name)
+        if value is None:
+            raise ParameterError("null deletes a field, which needs overwrite: true", render(path))
+        if type(value) is dict:
+            _refuse_null(value, path)
+
+
+def _add(draft: Draft, path: Path, patch: JSONObject) -> None:
+    """Merge ``patch`` into the map at ``path``; nothing that has a value is changed."""
+    target = draft.get(path)
+    for name, value in patch.items():
+        existing = target.get(name) if type(target) is dict else None
+        if existing is None:
+            draft.set_default((*path, name), fresh(value))
+        elif type(value) is dict and type(existing) is dict:
+            _add(draft, (*path, name), value)
+        # The draft may have put a copy in the place of what was read.
+        target = draft.get(path)
+
+
+def _overwrite(draft: Draft, path: Path, patch: JSONObject) -> None:
+    """Merge ``patch`` into the map at ``path`` as RFC 7386 says."""
+    for name, value in patch.items():
+        where = (*path, name)
+        existing = draft.get(where)
+        if value is None:
+            draft.remove(where)
+        elif type(value) is dict and type(existing) is dict:
+            _overwrite(draft, where, value)
+        elif existing is MISSING or existing is None:
+            draft.set_default(where, _without_null(value))
+        else:
+            draft.replace(where, _without_null(value))
+
+
+def _without_null(value: Any) -> Any:
+    """What a patch value becomes where there is no map to merge it into: itself, without what it deletes."""
+    if type(value) is dict:
+        return {name: _without_null(member) for name, member in value.items() if member is not None}
+    return fresh(value)
