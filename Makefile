@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: help demo test lint docs bench run pins clean
+.PHONY: help demo test lint docs bench profile run pins clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -48,8 +48,11 @@ lint: $(DEV) ## ruff, mypy, import-linter, and gpuward's own lint of the shipped
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/gpuward lint policies
 
-bench: $(DEV) ## reviews a second against a constant server, in one run
-	@$(BIN)/python -m tests.bench
+bench: $(DEV) ## reviews a second against a constant server, in one run (ARGS=--quick)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+profile: $(DEV) ## where the time of a review goes, function by function
+	@$(BIN)/python -m tests.bench.profile_review $(ARGS)
 
 run: $(RUNTIME) ## serve on localhost with a throw-away certificate and the shipped policies
 	@$(BIN)/python -m webhook serve --dev --no-cluster --default-mode enforce

@@ -1,0 +1,1 @@
+"""The benchmark: what a review costs, beside what HTTP and TLS cost in any case. See docs/performance.md."""

@@ -1,0 +1,83 @@
+"""``gpuward review`` as people run it: wall time from the shell's point of view."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import orjson
+
+from tests.bench.bodies import training_pod
+from tests.support import POLICIES, REPOSITORY, SHARED
+
+# Clean, or violations found: both are reviews. Anything else is none.
+_REVIEWED: Final = (0, 1)
+
+_TIMEOUT_SECONDS: Final = 60
+
+
+class OfflineError(Exception):
+    """A command failed; the message has what it said."""
+
+
+def measure(runs: int) -> dict[str, Any]:
+    """Milliseconds of each command, ``runs`` times (fewer for the large ones), and what they are about."""
+    with tempfile.TemporaryDirectory(prefix="gpuward-bench-") as name:
+        folder = Path(name)
+        pod = folder / "pod.json"
+        pod.write_bytes(orjson.dumps(training_pod()))
+        corpus, described = _corpus(folder)
+        review = ["-m", "webhook", "review", "--policies", str(POLICIES)]
+        return {
+            "corpus": described,
+            "commands": {
+                "python -c pass": _wall(["-c", "pass"], runs),
+                "gpuward version": _wall(["-m", "webhook", "version"], runs),
+                "gpuward review, one pod": _wall([*review, "-f", str(pod)], runs),
+                "gpuward review, the corpus": _wall(
+                    [*review, "-f", str(corpus), "-o", "json"], max(2, runs // 3)
+                ),
+            },
+        }
+
+
+def _corpus(folder: Path) -> tuple[Path, str]:
+    recorded = SHARED / "corpus"
+    if recorded.is_dir():
+        files = sum(1 for file in recorded.rglob("*") if file.suffix in (".yaml", ".yml", ".json"))
+        return recorded, f"{files} files of ../shared/corpus"
+    made = folder / "manifests"
+    made.mkdir()
+    for number in range(200):
+        pod = training_pod()
+        pod["metadata"]["name"] = f"train-{number}"
+        (made / f"{number:03}.json").write_bytes(orjson.dumps(pod, option=orjson.OPT_INDENT_2))
+    return made, "200 generated pods"
+
+
+def _wall(arguments: list[str], runs: int) -> dict[str, float]:
+    """Median, least and greatest. The first run fills the caches of the file system and is not counted."""
+    times = [_once(arguments) for _ in range(runs + 1)][1:]
+    return {"median": median(times), "min": min(times), "max": max(times), "runs": runs}
+
+
+def _once(arguments: list[str]) -> float:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        timeout=_TIMEOUT_SECONDS,
+        check=False,
+    )
+    took = (time.perf_counter() - start) * 1000
+    if done.returncode not in _REVIEWED:
+        raise OfflineError(
+            f"{' '.join(arguments)}: status {done.returncode}\n{done.stderr.decode(errors='replace')[-2000:]}"
+        )
+    return took
