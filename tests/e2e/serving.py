@@ -85,3 +85,5 @@ class Served:
         if self.process.poll() is None:
             self.stop()
         self._reader.join(5)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
