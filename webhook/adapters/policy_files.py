@@ -322,9 +322,8 @@ def _unknown_kind(data: JSONObject) -> Problem:
         return Problem(
             ("kind",), "a PolicyCase is no policy", f"it goes into the folder {_CASES}/ beside its policy"
         )
-    hint = did_you_mean(kind, _KINDS)
-    if not hint and str(data.get("apiVersion", API_VERSION)) != API_VERSION:
-        hint = "this folder is for gpuward's policies alone"
+    foreign = data.get("apiVersion", API_VERSION) != API_VERSION
+    hint = "this folder is for gpuward's policies alone" if foreign else did_you_mean(kind, _KINDS)
     return Problem(("kind",), f'must be one of {", ".join(_KINDS)}, not "{kind}"', hint)
 
 

@@ -194,7 +194,7 @@ class _Reader:
                 line, column = _line_and_column(chunk, at)
                 # For the locator this one alone, where it stands; YAML knows no surrogate pairs.
                 alone = (
-                    "\n" * line + " " * column + _SURROGATE.sub("\\u0041", chunk[at:])
+                    "\n" * line + " " * column + _SURROGATE.sub(r"\\u0041", chunk[at:])
                     if self.keep_text
                     else ""
                 )
@@ -222,10 +222,17 @@ class _Reader:
             yield self._error(first + 1, 1, f"no YAML: {' '.join(str(error).split())}")
 
     def _broken(self, chunk: str, first: int, mark: Any, message: str) -> DocumentError:
-        written = chunk.split("\n")[mark.line : mark.line + 1]
-        if written and "{{" in written[0]:
+        lines = chunk.rstrip().split("\n")
+        line, column = mark.line, mark.column
+        if line >= len(lines):
+            # What is missing at the end is missing after the last word, not in the empty lines below it.
+            line, column = len(lines) - 1, len(lines[-1])
+        written = lines[line]
+        if "{{" in written:
             message = f"this looks like a template; render it first, as `helm template` does ({message})"
-        return self._error(first + mark.line + 1, mark.column + 1, message)
+        elif message == _CANNOT_START:
+            message = _why_no_token(written[column : column + 1])
+        return self._error(first + line + 1, column + 1, message)
 
     def _document(self, data: Any, line: int, text: str, first: int, number: int) -> Document:
         self.index += 1
@@ -251,10 +258,9 @@ def _why_unprintable(character: str) -> str:
 
 
 # What the parser says, and what its reader can do about it.
+_CANNOT_START: Final = "found character that cannot start any token"
 _HINTS: Final = {
-    "found character that cannot start any token": (
-        "a tab, @, ` or % cannot be here; indent with spaces, and put text that starts with one in quotes"
-    ),
+    _CANNOT_START: _CANNOT_START,
     "mapping values are not allowed in this context": (
         "a key is not allowed here: either the line is indented wrongly, or text with ': ' in it needs quotes"
     ),
@@ -279,6 +285,12 @@ _HINTS: Final = {
 def _why_no_yaml(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or error.context or "no YAML"
     return _HINTS.get(problem, problem if error.context is None else f"{problem} {error.context}")
+
+
+def _why_no_token(character: str) -> str:
+    if character == "\t":
+        return "a tab cannot indent; use spaces"
+    return f"text cannot start with {character} here; put it in quotes"
 
 
 def _line_and_column(text: str, at: int) -> tuple[int, int]:

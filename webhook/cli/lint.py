@@ -151,23 +151,13 @@ def _print_text(remarks: Sequence[Remark], policies: int, stream: TextIO, color:
             print(line, file=stream)
     warnings = sum(remark.is_warning for remark in remarks)
     errors = len(remarks) - warnings
-    count = (
-        f"{policies} good {_plural(policies, 'policy', 'policies')}" if errors else _count_policies(policies)
-    )
-    counts = [count, _counted(errors, "error"), _counted(warnings, "warning")]
-    print((style.red if errors else style.green)(", ".join(filter(None, counts))), file=stream)
-
-
-def _count_policies(number: int) -> str:
-    return f"{number} {_plural(number, 'policy', 'policies')}, no errors"
+    good = "" if errors else f"{policies} {'policy' if policies == 1 else 'policies'}, no errors"
+    counts = ", ".join(filter(None, (good, _counted(errors, "error"), _counted(warnings, "warning"))))
+    print((style.red if errors else style.green)(counts), file=stream)
 
 
 def _counted(number: int, word: str) -> str:
-    return f"{number} {_plural(number, word, word + 's')}" if number else ""
-
-
-def _plural(number: int, one: str, many: str) -> str:
-    return one if number == 1 else many
+    return f"{number} {word}{'' if number == 1 else 's'}" if number else ""
 
 
 class _Sources:

@@ -36,7 +36,13 @@ class InvalidPolicy(ValueError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``did you mean "x"?`` for the nearest known word; empty where nothing is near.
+    """``did you mean "x"?`` for the nearest known word; empty where nothing is near."""
+    near = nearest(word, known)
+    return f'did you mean "{near}"?' if near else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like another; empty where none is.
 
     Case and separators do not count: ``match_labels`` is ``matchLabels``.
     """
@@ -46,8 +52,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     by_letters: dict[str, str] = {}
     for candidate in known:
         by_letters.setdefault(_letters(candidate), candidate)
-    near = get_close_matches(_letters(word), by_letters, n=1, cutoff=0.6)
-    return f'did you mean "{by_letters[near[0]]}"?' if near else ""
+    found = get_close_matches(_letters(word), by_letters, n=1, cutoff=0.6)
+    return by_letters[found[0]] if found else ""
 
 
 def _letters(word: str) -> str:

@@ -32,7 +32,7 @@ from pydantic_core import ErrorDetails
 
 from webhook.kube.path import Path, parse
 from webhook.policy.model import IDENTIFIER_PATTERN, NAME_PATTERN, REASON_PATTERN, Policy
-from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
+from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean, nearest
 from webhook.policy.rule import ParameterError, Rule
 
 DocumentModel = TypeVar("DocumentModel", bound=BaseModel)
@@ -77,7 +77,14 @@ def problems_from(error: ValidationError, model: type[Any]) -> list[Problem]:
 
     Paths are those of the document: without the names pydantic gives to the branches of a union.
     """
-    return _merge_unions([_place(details, model) for details in error.errors(include_url=False)])
+    placed = [_place(details, model) for details in error.errors(include_url=False)]
+    # A field that was misspelt is also missing. Once is enough.
+    misspelt = {
+        (*error.path[:-1], _nearest_field(error)) for error in placed if error.details["type"] in _UNKNOWN
+    }
+    return _merge_unions(
+        [error for error in placed if error.details["type"] not in _MISSING or error.path not in misspelt]
+    )
 
 
 # The adapters are made on first use: a policy set uses a few of the library's rules.
@@ -196,6 +203,8 @@ def _merge_unions(errors: list[_Placed]) -> list[Problem]:
                 problems.extend(map(_problem, nearest))
             else:
                 expected = dict.fromkeys(_EXPECTED[branch[0].details["type"]] for branch in branches.values())
+                if "a number" in expected:
+                    expected.pop("a whole number", None)
                 problems.append(_wrong_type(error.union, " or ".join(expected), error.details["input"]))
     return problems
 
@@ -257,7 +266,7 @@ def _problem(error: _Placed) -> Problem:
     if kind in _MISSING:
         return Problem(error.path, "is required")
     if kind in _EXPECTED and not error.on_key:
-        return _wrong_type(error.path, _EXPECTED[kind], given)
+        return _wrong_type(error.path, _EXPECTED[kind], given, _field_names(error.types))
     if kind in ("literal_error", "enum"):
         return _not_one_of(error)
     if kind in _SENTENCES:
@@ -293,7 +302,7 @@ def _in_our_words(message: str) -> str:
 
 def _unknown_field(error: _Placed) -> Problem:
     key = str(error.path[-1])
-    known = list(dict.fromkeys(name for owner in error.owners for name in _fields(owner)))
+    known = _field_names(error.owners)
     if known:
         suggestion = did_you_mean(key, known) or f"known here: {', '.join(known)}"
     else:
@@ -301,11 +310,20 @@ def _unknown_field(error: _Placed) -> Problem:
     return Problem(error.path, f"unknown field {_shown(key)}", suggestion, on_key=True)
 
 
+def _field_names(types: Iterable[Any]) -> list[str]:
+    return list(dict.fromkeys(name for kind in types for name in _fields(kind)))
+
+
+def _nearest_field(error: _Placed) -> str:
+    return nearest(str(error.path[-1]), _field_names(error.owners))
+
+
 def _not_one_of(error: _Placed) -> Problem:
     allowed = [value for kind in error.types for value in _choices(kind)]
     given = error.details["input"]
     listed = ", ".join(allowed)
-    message = f"must be {'one of ' if len(allowed) > 1 else ''}{listed}, not {_shown(given)}"
+    found = "but has no value" if given is None else f"not {_shown(given)}"
+    message = f"must be {'one of ' if len(allowed) > 1 else ''}{listed}, {found}"
     suggestion = did_you_mean(given, allowed) if isinstance(given, str) and len(allowed) > 1 else ""
     return Problem(error.path, message, suggestion, on_key=error.on_key)
 
@@ -317,7 +335,7 @@ def _choices(kind: Any) -> Iterator[str]:
         yield from (str(member.value) for member in kind)
 
 
-def _wrong_type(path: Path, expected: str, given: Any) -> Problem:
+def _wrong_type(path: Path, expected: str, given: Any, fields: Iterable[str] = ()) -> Problem:
     suggestion = ""
     if given is None:
         return Problem(path, f"must be {expected}, but has no value", "give it one or leave the field out")
@@ -331,6 +349,8 @@ def _wrong_type(path: Path, expected: str, given: Any) -> Problem:
             if len(str(given)) <= 40
             else "write each entry on a line with '- '"
         )
+    elif expected == "a map" and fields:
+        suggestion = f"its fields are {', '.join(fields)}"
     return Problem(path, f"must be {expected}, not {_shown(given)}", suggestion)
 
 
