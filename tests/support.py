@@ -24,7 +24,9 @@ def shared(folder: str) -> Path:
     """A folder of recorded data beside the repository; skips where it is not there."""
     path = SHARED / folder
     if not path.is_dir():
-        pytest.skip(f"needs the recorded data in ../shared/{folder}, which is not there", allow_module_level=True)
+        pytest.skip(
+            f"needs the recorded data in ../shared/{folder}, which is not there", allow_module_level=True
+        )
     return path
 
 

@@ -41,7 +41,9 @@ TRAINING = {
     "apiVersion": "v1",
     "kind": "Pod",
     "metadata": {"name": "train"},
-    "spec": {"containers": [{"name": "main", "image": "x:1", "resources": {"limits": {"nvidia.com/gpu": 1}}}]},
+    "spec": {
+        "containers": [{"name": "main", "image": "x:1", "resources": {"limits": {"nvidia.com/gpu": 1}}}]
+    },
 }
 CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config"}, "data": {}}
 
@@ -99,7 +101,10 @@ def test_the_patched_object_is_shown(write: Any, capsys: pytest.CaptureFixture[s
     ]
 
 
-@pytest.mark.parametrize(("mode", "action", "allowed"), [("audit", "Audit", True), ("warn", "Warn", True), ("enforce", "Enforce", False)])
+@pytest.mark.parametrize(
+    ("mode", "action", "allowed"),
+    [("audit", "Audit", True), ("warn", "Warn", True), ("enforce", "Enforce", False)],
+)
 def test_the_mode_weakens_what_happens(
     mode: str, action: str, allowed: bool, write: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,14 +114,18 @@ def test_the_mode_weakens_what_happens(
     assert bool(bad["warnings"]) is (mode == "warn")
 
 
-def test_audit_shows_what_would_change_and_changes_nothing(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_shows_what_would_change_and_changes_nothing(
+    write: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, (train,), _ = review(capsys, "-f", write("train.yaml", TRAINING), "--mode", "audit")
     assert train["patch"] == []
     assert train["object"] == TRAINING
     assert train["wouldPatch"]
 
 
-def test_folders_are_read_recursively_and_lists_taken_apart(write: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_are_read_recursively_and_lists_taken_apart(
+    write: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write("b/pod.yml", GOOD)
     write("a.yaml", {"apiVersion": "v1", "kind": "List", "items": [GOOD, CONFIG]})
     (tmp_path / "c.json").write_text(json.dumps(GOOD))
@@ -140,24 +149,32 @@ def test_standard_input_and_several_files(
 
 
 def test_namespaces_in_the_input_give_their_labels(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": {"workload": "ml"}}}
+    namespace = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "team", "labels": {"workload": "ml"}},
+    }
     status, results, _ = review(capsys, "-f", write("all.yaml", GOOD, namespace))
     assert status == 1
     assert [f["rule"] for f in results[0]["findings"]] == ["required-labels"]
     assert results[1]["namespace"] == ""
 
 
-def test_namespace_options_hold_for_what_the_input_leaves_open(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_namespace_options_hold_for_what_the_input_leaves_open(
+    write: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ("--namespace", "ml", "--namespace-labels", "workload=ml,a=b")
     _, (good, train), _ = review(capsys, "-f", write("all.yaml", GOOD, TRAINING), *options)
     assert (good["namespace"], train["namespace"]) == ("team", "ml")
     assert "required-labels" in [f["rule"] for f in train["findings"]]
 
 
-def test_a_claim_in_the_input_tells_what_a_pod_asks_for(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_claim_in_the_input_tells_what_a_pod_asks_for(
+    write: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     template = {
         "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate", "metadata": {"name": "one-gpu"},
-        "spec": {"spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com"}}]}}},
+        "spec": {"spec": {"devices": {"requests": [{"exactly": {"deviceClassName": "gpu.nvidia.com"}}]}}},
     }  # fmt: skip
     pod = {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "claims"},
@@ -215,7 +232,9 @@ def test_what_cannot_run_exits_2_and_says_why(
     assert captured.err
 
 
-def test_the_text_names_objects_verdicts_findings_and_the_diff(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_names_objects_verdicts_findings_and_the_diff(
+    write: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["review", "-f", write("all.yaml", GOOD, BAD, TRAINING)]) == 1
     out = capsys.readouterr().out
     assert "Pod team/good" in out

@@ -50,7 +50,9 @@ GOOD = case("plain is fine", "allow", "false")
 BAD = case("privileged is not", "deny", "true", "  findings: [{rule: no-privileged}]")
 
 
-def test_the_shipped_policies_pass_their_cases_and_every_rule_is_covered(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_shipped_policies_pass_their_cases_and_every_rule_is_covered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["test", str(POLICIES)]) == 0
     out = capsys.readouterr().out
     assert ", 0 failed" in out
@@ -83,7 +85,9 @@ def test_findings_are_compared_both_ways(tmp_path: Path, capsys: pytest.CaptureF
     assert "unexpected finding: baseline/no-privileged" in out
 
 
-def test_a_rule_without_a_case_for_either_side_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rule_without_a_case_for_either_side_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["test", folder(tmp_path, GOOD)]) == 0
     assert "baseline/no-privileged has no case in which it finds something" in capsys.readouterr().out
 

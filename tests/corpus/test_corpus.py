@@ -50,7 +50,11 @@ def pod_specs(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
     """Where pod specs are by their shape alone, found by another walk than the one under test."""
     if isinstance(node, dict):
         containers = node.get("containers")
-        if isinstance(containers, list) and containers and all(isinstance(c, dict) and "image" in c for c in containers):
+        if (
+            isinstance(containers, list)
+            and containers
+            and all(isinstance(c, dict) and "image" in c for c in containers)
+        ):
             yield path
         for key, value in node.items():
             yield from pod_specs(value, (*path, key))
@@ -78,7 +82,17 @@ def test_the_command_line_reviews_the_whole_corpus_by_its_contract() -> None:
     results = json.loads(done.stdout)
     assert [(r["source"], r["document"]) for r in results] == [(m.source, m.document) for m in MANIFESTS]
     for result, manifest in zip(results, MANIFESTS, strict=True):
-        assert {"apiVersion", "kind", "namespace", "name", "allowed", "findings", "warnings", "patch", "object"} <= set(result)
+        assert {
+            "apiVersion",
+            "kind",
+            "namespace",
+            "name",
+            "allowed",
+            "findings",
+            "warnings",
+            "patch",
+            "object",
+        } <= set(result)
         assert (result["apiVersion"], result["kind"]) == (manifest.obj["apiVersion"], manifest.obj["kind"])
         for finding in result["findings"]:
             assert {"policy", "rule", "severity", "action", "path", "reason", "message"} <= set(finding)

@@ -68,7 +68,10 @@ def stored(cluster: ControlPlane, where: str, name: str, resource: str = "pods")
 
 
 def exists(cluster: ControlPlane, where: str, name: str, resource: str = "pods") -> bool:
-    return cluster.kubectl("get", resource, name, "-n", where, "--ignore-not-found", "-o", "name").stdout.strip() != ""
+    return (
+        cluster.kubectl("get", resource, name, "-n", where, "--ignore-not-found", "-o", "name").stdout.strip()
+        != ""
+    )
 
 
 def refusal(cluster: ControlPlane, obj: dict[str, Any], where: str) -> str:
@@ -115,9 +118,13 @@ def test_a_cpu_pod_stays_off_the_gpu_node(
 
     def unschedulable() -> str | None:
         conditions = stored(cluster, where, "web").get("status", {}).get("conditions", [])
-        return next((c["message"] for c in conditions if c["type"] == "PodScheduled" and c["status"] == "False"), None)
+        return next(
+            (c["message"] for c in conditions if c["type"] == "PodScheduled" and c["status"] == "False"), None
+        )
 
-    assert "untolerated taint" in cluster.wait_for(unschedulable, what="the scheduler to pass the CPU pod over")
+    assert "untolerated taint" in cluster.wait_for(
+        unschedulable, what="the scheduler to pass the CPU pod over"
+    )
     assert "nodeName" not in stored(cluster, where, "web")["spec"]
 
 
@@ -195,7 +202,9 @@ def test_a_namespace_that_has_not_opted_in_is_left_alone(cluster: ControlPlane) 
     where = namespace(cluster, None)
     done = cluster.apply(pod("bad", gpus=1, hostNetwork=True), where)
     assert "Warning" not in done.stderr
-    assert not any(t.get("key") == "nvidia.com/gpu" for t in stored(cluster, where, "bad")["spec"]["tolerations"])
+    assert not any(
+        t.get("key") == "nvidia.com/gpu" for t in stored(cluster, where, "bad")["spec"]["tolerations"]
+    )
 
 
 def test_the_house_rules_follow_the_label_of_the_namespace(cluster: ControlPlane) -> None:
@@ -204,7 +213,9 @@ def test_the_house_rules_follow_the_label_of_the_namespace(cluster: ControlPlane
     del nameless["metadata"]["labels"]
     assert "metadata.labels.team" in refusal(cluster, nameless, where)
     cluster.kubectl("label", "namespace", where, "workload-")
-    cluster.wait_for(lambda: cluster.apply(nameless, where, check=False).returncode == 0, what="the label to be gone")
+    cluster.wait_for(
+        lambda: cluster.apply(nameless, where, check=False).returncode == 0, what="the label to be gone"
+    )
 
 
 def test_a_server_side_dry_run_shows_the_result_and_stores_nothing(cluster: ControlPlane) -> None:

@@ -16,7 +16,13 @@ from webhook.policy.match import Matcher
 from webhook.policy.model import Match
 from webhook.policy.rule import Check, Context, Mutation, NoParameters
 
-CATALOG = Catalog([Accelerator("nvidia", ("nvidia.com/gpu", "nvidia.com/mig-*"), taints=(Taint("nvidia.com/gpu", "NoSchedule"),))])
+CATALOG = Catalog(
+    [
+        Accelerator(
+            "nvidia", ("nvidia.com/gpu", "nvidia.com/mig-*"), taints=(Taint("nvidia.com/gpu", "NoSchedule"),)
+        )
+    ]
+)
 CONTEXT = Context(CATALOG)
 
 
@@ -143,4 +149,6 @@ def deployment(pod_object: dict[str, Any], **spec: Any) -> dict[str, Any]:
 def request(obj: dict[str, Any] | None, **fields: Any) -> AdmissionRequest:
     named = obj or fields["old_object"]
     kind: GroupVersionKind = parse_api_version(named["apiVersion"], named["kind"])
-    return AdmissionRequest(kind=kind, obj=obj, **{"namespace": "ml", "name": named["metadata"].get("name", ""), **fields})
+    return AdmissionRequest(
+        kind=kind, obj=obj, **{"namespace": "ml", "name": named["metadata"].get("name", ""), **fields}
+    )

@@ -37,7 +37,9 @@ def reasons(decision: Decision) -> list[str]:
 
 
 def test_a_namespace_that_has_not_opted_in_is_left_alone() -> None:
-    decision = review(request(pod(hostNetwork=True)), ruleset(policy(NoHostNetwork, SetTeam)), Facts(mode=None))
+    decision = review(
+        request(pod(hostNetwork=True)), ruleset(policy(NoHostNetwork, SetTeam)), Facts(mode=None)
+    )
     assert decision.allowed
     assert not decision.findings
     assert not decision.patch
@@ -80,7 +82,9 @@ def test_every_violation_is_in_one_message_with_its_path() -> None:
 
 
 def test_checks_see_the_pod_as_mutations_left_it() -> None:
-    decision = review(request(pod()), ruleset(policy(NeedsTeam, name="a"), policy(SetTeam, name="z")), ENFORCE)
+    decision = review(
+        request(pod()), ruleset(policy(NeedsTeam, name="a"), policy(SetTeam, name="z")), ENFORCE
+    )
     assert decision.allowed
     assert not decision.findings
     assert decision.patch == ({"op": "add", "path": "/metadata/labels", "value": {"team": "default"}},)
@@ -96,7 +100,9 @@ def test_the_decision_changes_nothing_of_the_request_and_its_patch_gives_its_obj
 
 
 def test_mutate_answers_with_the_patch_and_judges_nothing() -> None:
-    decision = review(request(pod(hostNetwork=True)), ruleset(policy(NoHostNetwork, SetTeam)), ENFORCE, Phase.MUTATE)
+    decision = review(
+        request(pod(hostNetwork=True)), ruleset(policy(NoHostNetwork, SetTeam)), ENFORCE, Phase.MUTATE
+    )
     assert decision.allowed
     assert decision.patch
     assert not decision.findings
@@ -109,7 +115,9 @@ def test_validate_judges_the_pod_as_it_arrives() -> None:
 
 
 def test_validate_in_audit_judges_the_pod_as_it_would_be() -> None:
-    decision = review(request(pod()), ruleset(policy(NeedsTeam, SetTeam)), Facts(mode=Mode.AUDIT), Phase.VALIDATE)
+    decision = review(
+        request(pod()), ruleset(policy(NeedsTeam, SetTeam)), Facts(mode=Mode.AUDIT), Phase.VALIDATE
+    )
     assert decision.allowed
     assert not decision.findings
     assert not decision.patch
@@ -138,26 +146,37 @@ def test_a_deployment_is_judged_as_its_pods_will_be_and_never_changed() -> None:
 
 def test_pods_are_mutated_only_when_they_are_created() -> None:
     obj = pod()
-    for changes in ({"operation": "UPDATE", "old_object": obj}, {"operation": "UPDATE", "old_object": obj, "subresource": "resize"}):
+    for changes in (
+        {"operation": "UPDATE", "old_object": obj},
+        {"operation": "UPDATE", "old_object": obj, "subresource": "resize"},
+    ):
         assert not review(request(obj, **changes), ruleset(policy(SetTeam)), ENFORCE).patch
 
 
 @pytest.mark.parametrize("subresource", ["status", "binding", "eviction", "exec", "log"])
 def test_subresources_that_carry_no_pod_spec_are_let_through(subresource: str) -> None:
     obj = pod(hostNetwork=True)
-    decision = review(request(obj, operation="UPDATE", old_object=pod(), subresource=subresource), ruleset(policy(NoHostNetwork)), ENFORCE)
+    decision = review(
+        request(obj, operation="UPDATE", old_object=pod(), subresource=subresource),
+        ruleset(policy(NoHostNetwork)),
+        ENFORCE,
+    )
     assert decision.allowed
 
 
 def test_mirror_pods_are_left_alone() -> None:
-    obj = pod(hostNetwork=True, metadata={"name": "etcd", "annotations": {"kubernetes.io/config.mirror": "x"}})
+    obj = pod(
+        hostNetwork=True, metadata={"name": "etcd", "annotations": {"kubernetes.io/config.mirror": "x"}}
+    )
     assert review(request(obj), ruleset(policy(NoHostNetwork, SetTeam)), ENFORCE) == Decision(object=obj)
 
 
 def test_a_pod_that_is_being_deleted_is_let_go() -> None:
     metadata = {"name": "train", "deletionTimestamp": "2026-11-21T00:00:00Z"}
     obj = pod(hostNetwork=True, metadata=metadata)
-    decision = review(request(obj, operation="UPDATE", old_object=pod()), ruleset(policy(NoHostNetwork)), ENFORCE)
+    decision = review(
+        request(obj, operation="UPDATE", old_object=pod()), ruleset(policy(NoHostNetwork)), ENFORCE
+    )
     assert decision.allowed
 
 
@@ -187,7 +206,13 @@ UPDATES: dict[str, tuple[dict[str, Any], dict[str, Any], list[Action]]] = {
         [Action.WARN],
     ),
     "a bad Deployment gets a new image": (
-        deployment(pod(hostNetwork=True, metadata={"labels": {"team": "a"}}, containers=[{"name": "m", "image": "old"}])),
+        deployment(
+            pod(
+                hostNetwork=True,
+                metadata={"labels": {"team": "a"}},
+                containers=[{"name": "m", "image": "old"}],
+            )
+        ),
         deployment(pod(hostNetwork=True, metadata={"labels": {"team": "a"}})),
         [Action.ENFORCE],
     ),
@@ -200,7 +225,9 @@ UPDATES: dict[str, tuple[dict[str, Any], dict[str, Any], list[Action]]] = {
 
 
 @pytest.mark.parametrize(("old", "new", "actions"), UPDATES.values(), ids=UPDATES.keys())
-def test_an_update_is_refused_for_what_it_changes(old: dict[str, Any], new: dict[str, Any], actions: list[Action]) -> None:
+def test_an_update_is_refused_for_what_it_changes(
+    old: dict[str, Any], new: dict[str, Any], actions: list[Action]
+) -> None:
     policies = ruleset(policy(NoHostNetwork, NeedsTeam, OnlyKnownImages))
     decision = review(request(new, operation="UPDATE", old_object=old), policies, ENFORCE)
     assert [finding.action for finding in decision.findings] == actions
@@ -245,7 +272,9 @@ def test_an_exception_holds_for_whom_and_until_when_it_says(fields: dict[str, An
     policies = ruleset(policy(NoHostNetwork, exceptions=[exception(**fields)]))
     decision = review(request(pod(hostNetwork=True), username="ada"), policies, facts)
     assert decision.allowed is holds
-    assert [(use.rule, use.exception) for use in decision.exempted] == ([("no-host-network", "legacy")] if holds else [])
+    assert [(use.rule, use.exception) for use in decision.exempted] == (
+        [("no-host-network", "legacy")] if holds else []
+    )
 
 
 def test_a_failing_check_is_a_finding_and_others_still_judge() -> None:
@@ -265,7 +294,9 @@ def test_a_failing_mutation_leaves_no_half_changes_and_never_refuses() -> None:
     decision = review(request(pod()), policies, ENFORCE)
     assert decision.allowed
     assert decision.patch == ({"op": "add", "path": "/metadata/labels", "value": {"team": "default"}},)
-    assert [(f.rule, f.reason, f.action) for f in decision.findings] == [("half-crashes", "rule-failed", Action.WARN)]
+    assert [(f.rule, f.reason, f.action) for f in decision.findings] == [
+        ("half-crashes", "rule-failed", Action.WARN)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -289,17 +320,35 @@ def test_a_failing_mutation_leaves_no_half_changes_and_never_refuses() -> None:
         ({"accelerators": "Required"}, {}, False),
         ({"accelerators": "None"}, {}, True),
         ({"objectSelector": {"matchLabels": {"app": "x"}}}, {}, True),
-        ({"objectSelector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["x"]}]}}, {}, False),
-        ({"objectSelector": {"matchExpressions": [{"key": "gone", "operator": "NotIn", "values": ["x"]}]}}, {}, True),
+        (
+            {"objectSelector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["x"]}]}},
+            {},
+            False,
+        ),
+        (
+            {"objectSelector": {"matchExpressions": [{"key": "gone", "operator": "NotIn", "values": ["x"]}]}},
+            {},
+            True,
+        ),
         ({"objectSelector": {"matchExpressions": [{"key": "gone", "operator": "DoesNotExist"}]}}, {}, True),
         ({"namespaceSelector": {"matchLabels": {"workload": "ml"}}}, {}, True),
         ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ml"}}}, {}, True),
-        ({"namespaceSelector": {"matchExpressions": [{"key": "workload", "operator": "In", "values": ["web"]}]}}, {}, False),
+        (
+            {
+                "namespaceSelector": {
+                    "matchExpressions": [{"key": "workload", "operator": "In", "values": ["web"]}]
+                }
+            },
+            {},
+            False,
+        ),
         ({"namespaceSelector": {"matchExpressions": [{"key": "workload", "operator": "Exists"}]}}, {}, True),
     ],
     ids=str,
 )
-def test_a_policy_applies_to_what_it_matches(match: dict[str, Any], fields: dict[str, Any], matches: bool) -> None:
+def test_a_policy_applies_to_what_it_matches(
+    match: dict[str, Any], fields: dict[str, Any], matches: bool
+) -> None:
     obj = pod(hostNetwork=True, metadata={"name": "train", "labels": {"app": "x"}})
     facts = Facts(mode=Mode.ENFORCE, namespace_labels={"workload": "ml"})
     policies = ruleset(policy(NoHostNetwork, match=block(**match)))
@@ -320,8 +369,14 @@ def test_a_policy_applies_to_what_it_matches(match: dict[str, Any], fields: dict
     ],
     ids=str,
 )
-def test_accelerators_are_requested_by_name_or_claim(resources: Any, claims: list[Any], requested: bool) -> None:
-    obj = pod(hostNetwork=True, containers=[{"name": "m", "image": "good", "resources": resources}], resourceClaims=claims)
+def test_accelerators_are_requested_by_name_or_claim(
+    resources: Any, claims: list[Any], requested: bool
+) -> None:
+    obj = pod(
+        hostNetwork=True,
+        containers=[{"name": "m", "image": "good", "resources": resources}],
+        resourceClaims=claims,
+    )
     policies = ruleset(policy(NoHostNetwork, match=block(accelerators="Required")))
     assert review(request(obj), policies, ENFORCE).allowed is not requested
 

@@ -12,7 +12,12 @@ from webhook.kube.pod import Pod
 
 CATALOG = Catalog(
     [
-        Accelerator("nvidia", ("nvidia.com/gpu", "nvidia.com/mig-*"), ("gpu.nvidia.com",), (Taint("nvidia.com/gpu", "NoSchedule"),)),
+        Accelerator(
+            "nvidia",
+            ("nvidia.com/gpu", "nvidia.com/mig-*"),
+            ("gpu.nvidia.com",),
+            (Taint("nvidia.com/gpu", "NoSchedule"),),
+        ),
         Accelerator("tpu", ("google.com/tpu",), (), (Taint("google.com/tpu", "NoSchedule"),)),
     ],
     ["rdma/*"],
@@ -74,7 +79,10 @@ def test_effective_accelerators(spec: dict[str, Any], total: int | None) -> None
 
 
 def test_the_larger_of_request_and_limit_counts() -> None:
-    resources = {"limits": {"nvidia.com/gpu": "1"}, "requests": {"nvidia.com/gpu": "2", "cpu": "1", "rdma/hca": "1"}}
+    resources = {
+        "limits": {"nvidia.com/gpu": "1"},
+        "requests": {"nvidia.com/gpu": "2", "cpu": "1", "rdma/hca": "1"},
+    }
     assert pod({"containers": [{"resources": resources}]}).accelerators == {"nvidia.com/gpu": Decimal(2)}
 
 
@@ -88,7 +96,9 @@ def test_the_larger_of_request_and_limit_counts() -> None:
     ids=["an accelerator's class", "a class of something else", "an unknown class counts as an accelerator"],
 )
 def test_claims(classes: dict[str, tuple[str, ...]], families: list[str], requested: bool) -> None:
-    claimed = pod({"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]}, device_classes=classes)
+    claimed = pod(
+        {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]}, device_classes=classes
+    )
     assert [family.name for family in claimed.accelerator_families()] == families
     assert claimed.requests_accelerator is requested
 
@@ -104,7 +114,13 @@ def test_families_are_named_once_in_the_order_met() -> None:
 
 
 def test_every_list_of_containers_is_seen_with_its_path() -> None:
-    seen = pod({"initContainers": [container()], "containers": [container()], "ephemeralContainers": [None, container()]})
+    seen = pod(
+        {
+            "initContainers": [container()],
+            "containers": [container()],
+            "ephemeralContainers": [None, container()],
+        }
+    )
     assert [c.path for c in seen.containers] == [
         ("spec", "initContainers", 0),
         ("spec", "containers", 0),

@@ -44,7 +44,24 @@ def test_a_quantity_has_its_exact_value(written: Any, value: str) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["", " 1", "1 ", "one", "1Gib", "1gi", "1K", "1e", "1.2.3", "--1", "0x10", "1_000", "1" * 100, "٣", "NaN", "inf"],
+    [
+        "",
+        " 1",
+        "1 ",
+        "one",
+        "1Gib",
+        "1gi",
+        "1K",
+        "1e",
+        "1.2.3",
+        "--1",
+        "0x10",
+        "1_000",
+        "1" * 100,
+        "٣",
+        "NaN",
+        "inf",
+    ],
 )
 def test_what_is_no_quantity_is_refused_with_what_one_looks_like(written: str) -> None:
     with pytest.raises(QuantityError, match="such as 500m, 2 or 4Gi"):
@@ -58,7 +75,14 @@ def test_malformed_values_are_no_quantity(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("written", "factor", "product"),
-    [("64Gi", 8, "512Gi"), ("8", 4, "32"), ("500m", 3, "1500m"), ("1.5", 2, "3"), ("2Ki", 0, "0Ki"), ("1e3", 2, "2e3")],
+    [
+        ("64Gi", 8, "512Gi"),
+        ("8", 4, "32"),
+        ("500m", 3, "1500m"),
+        ("1.5", 2, "3"),
+        ("2Ki", 0, "0Ki"),
+        ("1e3", 2, "2e3"),
+    ],
 )
 def test_multiplying_keeps_the_unit(written: str, factor: int, product: str) -> None:
     assert multiply_quantity(written, factor) == product

@@ -32,7 +32,12 @@ def envelope(**changes: Any) -> dict[str, Any]:
 def test_a_request_is_read() -> None:
     request = decode(json.dumps(envelope(subResource="resize")).encode())
     assert request.kind == GroupVersionKind("", "v1", "Pod")
-    assert (request.operation, request.namespace, request.name, request.subresource) == ("CREATE", "ml", "train", "resize")
+    assert (request.operation, request.namespace, request.name, request.subresource) == (
+        "CREATE",
+        "ml",
+        "train",
+        "resize",
+    )
     assert (request.username, request.groups) == ("ada", ("system:authenticated", "vision"))
     assert request.dry_run
     assert request.obj is not None
@@ -40,7 +45,9 @@ def test_a_request_is_read() -> None:
 
 
 def test_a_deletion_has_no_object() -> None:
-    request = decode(json.dumps(envelope(operation="DELETE", object=None, oldObject={"kind": "Pod"})).encode())
+    request = decode(
+        json.dumps(envelope(operation="DELETE", object=None, oldObject={"kind": "Pod"})).encode()
+    )
     assert request.obj is None
     assert request.old_object == {"kind": "Pod"}
 
@@ -73,10 +80,19 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "empty uid": (_body(envelope(uid="")), "request.uid"),
     "uid of another type": (_body(envelope(uid=7)), "request.uid"),
     "no kind of object": (_body(envelope(kind={})), "request.kind"),
-    "unknown operation": (_body(envelope(operation="PATCH")), 'must be one of CONNECT, CREATE, DELETE, UPDATE, not "PATCH"'),
-    "object of another type": (_body(envelope(object=[])), "request.object must be an object or null, not a list"),
+    "unknown operation": (
+        _body(envelope(operation="PATCH")),
+        'must be one of CONNECT, CREATE, DELETE, UPDATE, not "PATCH"',
+    ),
+    "object of another type": (
+        _body(envelope(object=[])),
+        "request.object must be an object or null, not a list",
+    ),
     "creation of nothing": (_body(envelope(object=None)), "request.object must be there on CREATE"),
-    "namespace of another type": (_body(envelope(namespace={})), "request.namespace must be a string, not an object"),
+    "namespace of another type": (
+        _body(envelope(namespace={})),
+        "request.namespace must be a string, not an object",
+    ),
     "duplicate key in the envelope": (b'{"kind": "AdmissionReview", "kind": "Pod"}', 'the key "kind" twice'),
     "duplicate key deep in the object": (
         _body(envelope()).replace(b'"spec": {}', b'"spec": {"hostNetwork": false, "hostNetwork": true}'),
@@ -102,26 +118,30 @@ def test_the_uid_is_kept_where_it_could_be_read() -> None:
     assert refused.value.uid == "705ab4f5-6393-11e8-b7cc-42010a800002"
 
 
+# Without lone surrogates, which are no text and cannot be sent.
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=15,
 )
 
 
-@given(st.dictionaries(st.text(max_size=5), json_values, max_size=4), st.sampled_from([None, 2]), st.booleans())
+@given(
+    st.dictionaries(texts, json_values, max_size=4),
+    st.sampled_from([None, 2]),
+    st.booleans(),
+)
 def test_objects_arrive_as_they_are_however_the_json_is_written(
     obj: dict[str, Any], indent: int | None, ascii_only: bool
 ) -> None:
     body = json.dumps(envelope(object=obj), indent=indent, ensure_ascii=ascii_only)
-    try:
-        encoded = body.encode()
-    except UnicodeEncodeError:  # a lone surrogate is no text
-        return
-    try:
-        assert decode(encoded).obj == obj
-    except MalformedReview as refused:
-        assert "surrogate" in str(refused) or "not valid JSON" in str(refused)
+    assert decode(body.encode()).obj == obj
 
 
 @given(st.binary(max_size=200))

@@ -77,7 +77,10 @@ def test_an_inline_pod_spec_takes_the_metadata_of_its_object() -> None:
 
 
 def test_every_worker_group_has_its_own_pod() -> None:
-    spec = {"headGroupSpec": {"template": TEMPLATE}, "workerGroupSpecs": [{"template": TEMPLATE}, {"template": TEMPLATE}]}
+    spec = {
+        "headGroupSpec": {"template": TEMPLATE},
+        "workerGroupSpecs": [{"template": TEMPLATE}, {"template": TEMPLATE}],
+    }
     pods = find_pods(parse_api_version("ray.io/v1", "RayCluster"), {"spec": spec}, CATALOG)
     assert [render(pod.spec_path) for pod in pods] == [
         "spec.headGroupSpec.template.spec",
@@ -87,7 +90,9 @@ def test_every_worker_group_has_its_own_pod() -> None:
 
 
 def test_the_same_kind_of_another_group_is_another_kind() -> None:
-    assert not find_pods(parse_api_version("example.com/v1", "Job"), {"spec": {"template": TEMPLATE}}, CATALOG)
+    assert not find_pods(
+        parse_api_version("example.com/v1", "Job"), {"spec": {"template": TEMPLATE}}, CATALOG
+    )
 
 
 @pytest.mark.parametrize("broken", [None, "text", 7, [], {}, [None], {"x": None}, {"x": {"template": []}}])

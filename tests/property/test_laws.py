@@ -85,7 +85,12 @@ def test_the_request_is_never_changed(mode: Mode, pod: dict[str, Any]) -> None:
 @given(pods())
 def test_a_template_is_judged_like_the_pod_it_makes(pod: dict[str, Any]) -> None:
     template = {key: pod[key] for key in ("metadata", "spec") if key in pod}
-    workload = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}, "spec": {"template": template}}
+    workload = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "x"},
+        "spec": {"template": template},
+    }
     of_template = review(request_for(workload), shipped_ruleset(), ENFORCE)
     of_pod = review(request_for(pod), shipped_ruleset(), ENFORCE)
     assert of_template.allowed == of_pod.allowed

@@ -41,7 +41,9 @@ def files(paths: Iterable[str]) -> Iterator[str]:
             continue
         where = Path(path)
         if where.is_dir():
-            yield from sorted(str(file) for file in where.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+            yield from sorted(
+                str(file) for file in where.rglob("*") if file.suffix in SUFFIXES and file.is_file()
+            )
         elif where.exists():
             yield path
         else:

@@ -70,7 +70,9 @@ def _webhook(log: Any) -> Iterator[tuple[str, int, ssl.SSLContext] | None]:
         sys.executable, "-m", "webhook", "serve", "--dev", "--port", "0", "--admin-port", "0", "--drain-delay", "0",
         "--policies", str(policy_files.shipped_policies_path()),
     ]  # fmt: skip
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True) as process:  # noqa: S603 - our own program
+    with subprocess.Popen(  # noqa: S603 - our own program
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+    ) as process:
         try:
             yield _connect(process)
         finally:

@@ -8,12 +8,14 @@ import sys
 from webhook.adapters import policy_files
 from webhook.engine.ruleset import Ruleset
 
+DEFAULT_POLICIES = "$GPUWARD_POLICIES, then ./policies, then the policies that come with gpuward"
+
 
 def add_policies_argument(parser: argparse.ArgumentParser) -> None:
     """``--policies DIR``; see ``policy_files.default_policies_path`` for what holds without it."""
     parser.add_argument(
         "--policies", metavar="DIR",
-        help="a policy file or folder (default: $GPUWARD_POLICIES, then ./policies, then the policies that come with gpuward)",
+        help=f"a policy file or folder (default: {DEFAULT_POLICIES})",
     )  # fmt: skip
 
 

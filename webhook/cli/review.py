@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
         return COULD_NOT_RUN
     manifests = [item for item in found if isinstance(item, Manifest)]
     broken = [item for item in found if isinstance(item, DocumentError)]
-    for error in broken:
-        print(f"gpuward: {error}", file=sys.stderr)
+    for document in broken:
+        print(f"gpuward: {document}", file=sys.stderr)
     cluster = _cluster(manifests, args.namespace_labels)
     now = datetime.now(UTC)
     results = [_review(manifest, ruleset, cluster, args.namespace, args.mode, now) for manifest in manifests]
@@ -110,7 +110,9 @@ def _review(
     namespace = cluster.namespaces.get(request.namespace)
     facts = Facts(
         mode=mode,
-        namespace_labels=cluster.labels if namespace is None else mapping(mapping(namespace, "metadata"), "labels"),
+        namespace_labels=cluster.labels
+        if namespace is None
+        else mapping(mapping(namespace, "metadata"), "labels"),
         namespace_object=namespace,
         now=now,
         # A claim written without a namespace is meant for wherever the pod goes.

@@ -67,12 +67,12 @@ def _finding_json(finding: Finding) -> JSONObject:
     }
 
 
-def _json(results: Sequence[Reviewed], stream: TextIO, style: Style) -> None:
+def _json(results: Sequence[Reviewed], stream: TextIO, _style: Style) -> None:
     stream.write(orjson.dumps([as_json(result) for result in results], option=orjson.OPT_INDENT_2).decode())
     stream.write("\n")
 
 
-def _yaml(results: Sequence[Reviewed], stream: TextIO, style: Style) -> None:
+def _yaml(results: Sequence[Reviewed], stream: TextIO, _style: Style) -> None:
     stream.write(to_yaml([as_json(result) for result in results]))
 
 
@@ -92,10 +92,9 @@ def _text(results: Sequence[Reviewed], stream: TextIO, style: Style) -> None:
         stream.write(f"  {title:<{width}}  {verdict}\n")
         for finding in result.decision.findings:
             stream.writelines(f"{line}\n" for line in finding_lines(finding, style))
-        for exempted in result.decision.exempted:
-            stream.write(
-                f"      {style.dim(f'excepted from {exempted.policy}/{exempted.rule} by {exempted.exception}: {exempted.reason}')}\n"
-            )
+        for use in result.decision.exempted:
+            note = f"excepted from {use.policy}/{use.rule} by {use.exception}: {use.reason}"
+            stream.write(f"      {style.dim(note)}\n")
     changed = [result for result in results if _changes(result.decision)]
     if changed:
         stream.write("\n")
@@ -196,7 +195,7 @@ def to_yaml(value: Any) -> str:
     import yaml
 
     class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # the C one where it is built
-        def ignore_aliases(self, data: Any) -> bool:
+        def ignore_aliases(self, _data: Any) -> bool:
             # A value shared between two places is written out in both: anchors would puzzle the reader.
             return True
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from webhook.adapters import policy_files
 from webhook.adapters.policy_cases import CaseFile, policy_folders, read_cases
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, Style, add_color_argument
+from webhook.cli.policies import DEFAULT_POLICIES
 from webhook.engine.cases import outcome, run_case
 from webhook.engine.decision import Decision
 from webhook.engine.ruleset import Ruleset
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "folder", nargs="?", metavar="DIR",
-        help="a folder of policies (default: $GPUWARD_POLICIES, then ./policies, then the policies that come with gpuward)",
+        help=f"a folder of policies (default: {DEFAULT_POLICIES})",
     )  # fmt: skip
     parser.add_argument("-v", "--verbose", action="store_true", help="also name the cases that pass")
     add_color_argument(parser)
@@ -103,9 +104,13 @@ class _Seen:
 
     def __init__(self, ruleset: Ruleset) -> None:
         self._checks = [
-            (policy.name, rule.name) for policy in ruleset.policies for rule in (*policy.checks, *policy.expressions)
+            (policy.name, rule.name)
+            for policy in ruleset.policies
+            for rule in (*policy.checks, *policy.expressions)
         ]
-        self._mutations = [(policy.name, rule.name) for policy in ruleset.policies for rule in policy.mutations]
+        self._mutations = [
+            (policy.name, rule.name) for policy in ruleset.policies for rule in policy.mutations
+        ]
         self._spoke: set[tuple[str, str]] = set()
         self._silent: set[tuple[str, str]] = set()
 
@@ -129,5 +134,7 @@ class _Seen:
                     word for word, seen in ((speaks, self._spoke), (silent, self._silent)) if rule not in seen
                 ]
                 if missing:
-                    gaps.append(f"{rule[0]}/{rule[1]} has no case in which it {' and none in which it '.join(missing)}")
+                    gaps.append(
+                        f"{rule[0]}/{rule[1]} has no case in which it {' and none in which it '.join(missing)}"
+                    )
         return gaps

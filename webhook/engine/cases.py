@@ -28,7 +28,9 @@ def run_case(spec: CaseSpec, ruleset: Ruleset) -> tuple[Decision, list[str]]:
         groups=tuple(spec.user.groups),
     )
     now = datetime.combine(spec.today, time(), UTC) if spec.today is not None else None
-    decision = review(request, ruleset, Facts(mode=spec.mode, namespace_labels=spec.namespace.labels, now=now))
+    decision = review(
+        request, ruleset, Facts(mode=spec.mode, namespace_labels=spec.namespace.labels, now=now)
+    )
     differences = [
         *_outcome(spec, decision),
         *_findings(spec, decision),

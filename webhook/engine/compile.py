@@ -63,7 +63,9 @@ class _Compiler:
         annotations = self.policy.metadata.annotations
         severity = self._severity(annotations.get(SEVERITY))
         match = self._block(spec.match, ("spec", "match"))
-        exclude = [self._block(block, ("spec", "exclude", i), excludes=True) for i, block in enumerate(spec.exclude)]
+        exclude = [
+            self._block(block, ("spec", "exclude", i), excludes=True) for i, block in enumerate(spec.exclude)
+        ]
         if spec.variables:
             self._variables()
         mutations = [self._mutation(rule, ("spec", "mutate", i)) for i, rule in enumerate(spec.mutate)]
@@ -126,7 +128,9 @@ class _Compiler:
         matcher = Matcher(match.model_copy(update={"kinds": readable}), excludes=excludes)
         return Block(matcher, tuple(conditions))
 
-    def _find(self, name: str, known: Mapping[str, type[R]], other: Mapping[str, type[Rule]], path: Path) -> type[R] | None:
+    def _find(
+        self, name: str, known: Mapping[str, type[R]], other: Mapping[str, type[Rule]], path: Path
+    ) -> type[R] | None:
         found = known.get(name)
         if found is None:
             here, there = ("validate", "mutate") if known is _CHECKS else ("mutate", "validate")
@@ -159,7 +163,9 @@ class _Compiler:
         made = self._construct(found, rule.parameters, path) if found else None
         return [CheckRule(rule.rule, made, rule.severity or severity or made.severity)] if made else []
 
-    def _expression(self, rule: ValidateRule, path: Path, index: int, severity: Severity | None) -> list[ExpressionRule]:
+    def _expression(
+        self, rule: ValidateRule, path: Path, index: int, severity: Severity | None
+    ) -> list[ExpressionRule]:
         assert rule.expression is not None
         program = self._cel(rule.expression, (*path, "expression"), "bool")
         message_program = None
@@ -242,4 +248,3 @@ class _Compiler:
 
         assert isinstance(error, CelCompileError)
         self.problems.append(Problem(path, f"CEL: {error.message}", offset=(error.line, error.column)))
-

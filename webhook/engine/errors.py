@@ -17,7 +17,11 @@ def failed_rule(selected: Selected, rule: str, error: Exception, *, mutation: bo
         action = Action.WARN
     # The text of a CEL error tells the policy's author what to mend; any other may quote the object, so only its type
     # is shown.
-    detail = str(error) if type(error).__name__ == "CelEvaluationError" else f"internal error ({type(error).__name__})"
+    detail = (
+        str(error)
+        if type(error).__name__ == "CelEvaluationError"
+        else f"internal error ({type(error).__name__})"
+    )
     return Finding(
         policy=selected.policy.name,
         rule=rule,

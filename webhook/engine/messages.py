@@ -60,7 +60,10 @@ def _cut(text: str, length: int) -> str:
 
 def violations_annotation(findings: Sequence[Finding]) -> str:
     """The findings for the API server's audit log: rule and path, never values."""
-    named = [f"{finding.policy}/{finding.rule}: {finding.field or '-'}" for finding in findings[:_ANNOTATION_FINDINGS]]
+    named = [
+        f"{finding.policy}/{finding.rule}: {finding.field or '-'}"
+        for finding in findings[:_ANNOTATION_FINDINGS]
+    ]
     if len(findings) > _ANNOTATION_FINDINGS:
         named.append(f"and {len(findings) - _ANNOTATION_FINDINGS} more")
     return ", ".join(named)

@@ -103,7 +103,9 @@ def _apply(
         draft, state = Draft(original), original_state
 
 
-def _run_one(policy: CompiledPolicy, rule: MutationRule, subjects: Subjects, draft: Draft, state: State) -> None:
+def _run_one(
+    policy: CompiledPolicy, rule: MutationRule, subjects: Subjects, draft: Draft, state: State
+) -> None:
     for pod in state.pods:
         if subjects.applies_to_pod(policy, pod, state) and not (
             policy.exceptions and subjects.exempt(policy, rule.name, pod.labels)

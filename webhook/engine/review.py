@@ -18,7 +18,7 @@ from webhook.kube.review import AdmissionRequest
 from webhook.kube.shape import mapping
 from webhook.policy.findings import Action, Finding
 
-# Subresources through which a pod's spec changes; the others (status, binding, eviction, exec ...) carry no pod to judge.
+# Subresources through which a pod's spec changes; others (status, binding, eviction, exec) carry no pod to judge.
 _JUDGED_SUBRESOURCES: Final = frozenset({"", "ephemeralcontainers", "resize"})
 
 # The API server's own copy of a static pod: the kubelet runs it whatever the answer is.
@@ -58,7 +58,11 @@ def _let_go(request: AdmissionRequest) -> bool:
 
 
 def _decide(
-    request: AdmissionRequest, phase: Phase, findings: list[Finding], subjects: Subjects, mutated: mutate.Mutated
+    request: AdmissionRequest,
+    phase: Phase,
+    findings: list[Finding],
+    subjects: Subjects,
+    mutated: mutate.Mutated,
 ) -> Decision:
     refused = [finding for finding in findings if finding.action is Action.ENFORCE]
     warned = [finding for finding in findings if finding.action is Action.WARN]
@@ -74,7 +78,9 @@ def _decide(
         warnings=messages.warnings(warned) if warned else (),
         # A controller's template is only judged as its pods would be: changing it would be drift to GitOps tools.
         patch=tuple(mutated.applied.operations) if subjects.is_pod and phase is not Phase.VALIDATE else (),
-        would_patch=tuple(mutated.recorded.operations) if subjects.is_pod and mutated.recorded is not None else (),
+        would_patch=tuple(mutated.recorded.operations)
+        if subjects.is_pod and mutated.recorded is not None
+        else (),
         object=mutated.applied.object if subjects.is_pod and phase is not Phase.VALIDATE else request.obj,
         mutated_by=mutated.applied_by if subjects.is_pod else (),
         exempted=tuple(subjects.exempted),

@@ -1,4 +1,4 @@
-"""A compiled policy set: immutable, and indexed so that cost grows with the rules that match, not with those that exist."""
+"""A compiled policy set: immutable, and indexed so that cost grows with the rules that match, not with all of them."""
 
 from __future__ import annotations
 
@@ -131,7 +131,9 @@ class Ruleset:
         # Only a cache of answers that never change: the ruleset stays immutable to everyone outside.
         self._memo: dict[tuple[GroupVersionKind, str, str], tuple[CompiledPolicy, ...]] = {}
 
-    def candidates(self, kind: GroupVersionKind, operation: str, namespace: str) -> tuple[CompiledPolicy, ...]:
+    def candidates(
+        self, kind: GroupVersionKind, operation: str, namespace: str
+    ) -> tuple[CompiledPolicy, ...]:
         """The policies that can match requests of this kind, operation and namespace, in order."""
         key = (kind, operation, namespace)
         try:

@@ -28,7 +28,9 @@ def weaken(findings: list[Finding], subjects: Subjects) -> list[Finding]:
         return findings
     return [
         replace(finding, action=Action.WARN)
-        if finding.action is Action.ENFORCE and not finding.error and _is_old(finding, subjects, request.old_object)
+        if finding.action is Action.ENFORCE
+        and not finding.error
+        and _is_old(finding, subjects, request.old_object)
         else finding
         for finding in findings
     ]
@@ -66,7 +68,9 @@ def _same_in_pod(finding: Finding, new: JSONObject, old: JSONObject) -> bool:
     if path[:2] == ("spec", "ephemeralContainers") and len(path) > 2:
         return bool(lookup(new, path[:3]) == lookup(old, path[:3]))
     # Everything but the debug containers, which are added to a running pod and judged one by one.
-    return _without(mapping(new, "spec"), "ephemeralContainers") == _without(mapping(old, "spec"), "ephemeralContainers")
+    return _without(mapping(new, "spec"), "ephemeralContainers") == _without(
+        mapping(old, "spec"), "ephemeralContainers"
+    )
 
 
 def _same_object(new: JSONObject, old: JSONObject) -> bool:

@@ -54,7 +54,17 @@ _MEMO_LIMIT: Final = 4096
 class Catalog:
     """An immutable set of accelerators, searched by resource name, device class or taint."""
 
-    __slots__ = ("_by_device_class", "_by_name", "_globs", "_memo", "_rdma_memo", "_rdma_pattern", "accelerators", "rdma_resources", "taints")
+    __slots__ = (
+        "_by_device_class",
+        "_by_name",
+        "_globs",
+        "_memo",
+        "_rdma_memo",
+        "_rdma_pattern",
+        "accelerators",
+        "rdma_resources",
+        "taints",
+    )
 
     def __init__(self, accelerators: Iterable[Accelerator], rdma_resources: Iterable[str] = ()) -> None:
         """A later accelerator wins over an earlier one that claims the same resource name or device class."""
@@ -113,7 +123,7 @@ class Catalog:
 
 
 def catalog_from_documents(documents: Iterable[Mapping[str, object]]) -> Catalog:
-    """Build a catalog from validated ``AcceleratorCatalog`` documents (plain data), later ones extending earlier ones."""
+    """Build a catalog from validated ``AcceleratorCatalog`` documents (plain data); later ones extend earlier ones."""
     catalog = Catalog(())
     for document in documents:
         spec = document["spec"]

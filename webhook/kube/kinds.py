@@ -36,7 +36,9 @@ BUILT_IN: Final[Mapping[str, frozenset[str]]] = {
     "node.k8s.io": _kinds("RuntimeClass"),
     "policy": _kinds("Eviction PodDisruptionBudget"),
     "rbac.authorization.k8s.io": _kinds("ClusterRole ClusterRoleBinding Role RoleBinding"),
-    "resource.k8s.io": _kinds("DeviceClass DeviceTaintRule ResourceClaim ResourceClaimTemplate ResourceSlice"),
+    "resource.k8s.io": _kinds(
+        "DeviceClass DeviceTaintRule ResourceClaim ResourceClaimTemplate ResourceSlice"
+    ),
     "scheduling.k8s.io": _kinds("PriorityClass Workload"),
     "storage.k8s.io": _kinds(
         "CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment VolumeAttributesClass"

@@ -36,12 +36,12 @@ _SEGMENT: Final = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")
 
 
 def parse(field: str) -> Path:
-    """Read a path as people write it, the inverse of ``render``: ``spec.containers[0].image``, ``metadata.labels[app.io/x]``.
+    """Read a path as people write it, the inverse of ``render``: ``spec.containers[0].image``.
 
     A number in brackets is a list index, anything else there a key; quotes around a key are taken off.
     """
     return tuple(
-        name if name else int(bracketed) if bracketed.isdigit() else bracketed.strip("'\"")
+        name or (int(bracketed) if bracketed.isdigit() else bracketed.strip("'\""))
         for name, bracketed in _SEGMENT.findall(field)
     )
 
@@ -62,7 +62,9 @@ def parse_json_pointer(pointer: str) -> tuple[str, ...]:
     if not pointer.startswith("/"):
         raise ValueError(f"{pointer!r} is not a JSON Pointer: it must start with '/'")
     if re.search(r"~(?![01])", pointer):
-        raise ValueError(f"{pointer!r} is not a JSON Pointer: '~' must be written '~0', and '/' within a key '~1'")
+        raise ValueError(
+            f"{pointer!r} is not a JSON Pointer: '~' must be written '~0', and '/' within a key '~1'"
+        )
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer[1:].split("/"))
 
 

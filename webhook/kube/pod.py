@@ -27,9 +27,21 @@ _NO_ACCELERATORS: Final[Mapping[str, Decimal]] = {}
 class Container:
     """One container of a pod: ``raw`` is the map the user wrote, ``path`` where it stands in the whole object."""
 
-    __slots__ = ("_accelerators", "_catalog", "index", "limits", "list_name", "path", "raw", "requests", "security_context")
+    __slots__ = (
+        "_accelerators",
+        "_catalog",
+        "index",
+        "limits",
+        "list_name",
+        "path",
+        "raw",
+        "requests",
+        "security_context",
+    )
 
-    def __init__(self, raw: JSONObject, list_name: ContainerList, index: int, path: Path, catalog: Catalog) -> None:
+    def __init__(
+        self, raw: JSONObject, list_name: ContainerList, index: int, path: Path, catalog: Catalog
+    ) -> None:
         self.raw = raw
         self.list_name = list_name
         self.index = index

@@ -65,7 +65,9 @@ def _parse_text(text: str) -> Decimal:
     match = _GRAMMAR.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if match is None:
         shown = text if len(text) <= _MAX_LENGTH else text[:_MAX_LENGTH] + "..."
-        raise QuantityError(f"{shown!r} is not a quantity; write a number with a unit, such as 500m, 2 or 4Gi")
+        raise QuantityError(
+            f"{shown!r} is not a quantity; write a number with a unit, such as 500m, 2 or 4Gi"
+        )
     number = Decimal(match["number"])
     if match["suffix"]:
         return number * _MULTIPLIERS[match["suffix"]]
@@ -94,4 +96,4 @@ def multiply_quantity(value: str, factor: int) -> str:
     match = _GRAMMAR.fullmatch(value)
     assert match is not None  # parse_quantity accepted it
     number = Decimal(match["number"]) * factor
-    return f"{number.normalize():f}{value[match.end('number'):]}"
+    return f"{number.normalize():f}{value[match.end('number') :]}"

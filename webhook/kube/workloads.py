@@ -65,7 +65,9 @@ WORKLOADS: Final[Mapping[tuple[str, str], tuple[TemplatePath, ...]]] = {
     ("kubeflow.org", "PaddleJob"): (_template("spec.paddleReplicaSpecs.*.template"),),
     # A notebook's template has no metadata; its pods carry the Notebook's own.
     ("kubeflow.org", "Notebook"): (_spec("spec.template.spec"),),
-    ("trainer.kubeflow.org", "TrainingRuntime"): (_template(f"spec.template.spec.replicatedJobs.[].{_JOB_TEMPLATE}"),),
+    ("trainer.kubeflow.org", "TrainingRuntime"): (
+        _template(f"spec.template.spec.replicatedJobs.[].{_JOB_TEMPLATE}"),
+    ),
     ("trainer.kubeflow.org", "ClusterTrainingRuntime"): (
         _template(f"spec.template.spec.replicatedJobs.[].{_JOB_TEMPLATE}"),
     ),
@@ -132,7 +134,9 @@ def find_pods(
             elif "containers" in node:
                 # A bare PodSpec has no metadata of its own; its pods take the object's.
                 pods.append(
-                    Pod(mapping(obj, "metadata"), node, catalog, spec_path=path, device_classes=device_classes)
+                    Pod(
+                        mapping(obj, "metadata"), node, catalog, spec_path=path, device_classes=device_classes
+                    )
                 )
     return tuple(pods)
 

@@ -42,7 +42,9 @@ _CEILING = {Mode.AUDIT: Action.AUDIT, Mode.WARN: Action.WARN, Mode.ENFORCE: Acti
 
 # (action, mode) to the weaker of both; a table, as it is looked up for every policy of every request.
 EFFECTIVE_ACTION = {
-    (action, mode): min(action, _CEILING[mode], key=_STRENGTH.__getitem__) for action in Action for mode in Mode
+    (action, mode): min(action, _CEILING[mode], key=_STRENGTH.__getitem__)
+    for action in Action
+    for mode in Mode
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import translate
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.kinds import BUILT_IN, CLOSED_GROUPS, group_of, known_kinds
@@ -36,29 +36,30 @@ def label_selector(selector: SelectorLike | None) -> Callable[[Labels], bool] | 
     """
     if selector is None:
         return None
-    equal = tuple(selector.matchLabels.items())
-    tests = tuple((e.key, e.operator, frozenset(e.values)) for e in selector.matchExpressions)
+    # Equality first: it is what nearly every selector is made of.
+    tests = [(_is_one_of, key, (value,)) for key, value in selector.matchLabels.items()]
+    tests += [(_OPERATORS[e.operator], e.key, tuple(e.values)) for e in selector.matchExpressions]
 
     def selects(labels: Labels) -> bool:
-        for key, value in equal:
-            if labels.get(key) != value:
-                return False
-        for key, operator, values in tests:
-            value = labels.get(key)
-            if operator == "In":
-                if value not in values:
-                    return False
-            elif operator == "NotIn":
-                if value in values:
-                    return False
-            elif operator == "Exists":
-                if key not in labels:
-                    return False
-            elif key in labels:
+        for test, key, values in tests:  # noqa: SIM110 - a generator costs more than the comparisons
+            if not test(labels, key, values):
                 return False
         return True
 
     return selects
+
+
+# Values are compared in tuples, not sets: a malformed label can be a map, which has no hash.
+def _is_one_of(labels: Labels, key: str, values: tuple[str, ...]) -> bool:
+    return labels.get(key) in values
+
+
+_OPERATORS: Final[Mapping[str, Callable[[Labels, str, tuple[str, ...]], bool]]] = {
+    "In": _is_one_of,
+    "NotIn": lambda labels, key, values: labels.get(key) not in values,
+    "Exists": lambda labels, key, _: key in labels,
+    "DoesNotExist": lambda labels, key, _: key not in labels,
+}
 
 
 class Names:
@@ -74,7 +75,11 @@ class Names:
         self._glob = re.compile("|".join(map(translate, globs))) if globs else None
 
     def match(self, name: str) -> bool:
-        return self.everything or name in self._literal or (self._glob is not None and self._glob.match(name) is not None)
+        return (
+            self.everything
+            or name in self._literal
+            or (self._glob is not None and self._glob.match(name) is not None)
+        )
 
     def match_any(self, names: Iterable[str]) -> bool:
         return self.everything or any(map(self.match, names))
@@ -115,7 +120,9 @@ def parse_kind(written: str) -> KindPattern:
         raise ValueError(f'"{written}" is no kind; write Kind, version/Kind or group/version/Kind')
     group, version = ("", parts[0]) if len(parts) == 2 else (parts[0], parts[1])
     if version != "*" and not re.fullmatch(r"v\d+((alpha|beta)\d+)?", version):
-        raise ValueError(f'"{version}" in "{written}" is no API version; write group/version/Kind, such as apps/v1/Deployment')
+        raise ValueError(
+            f'"{version}" in "{written}" is no API version; write group/version/Kind, such as apps/v1/Deployment'
+        )
     if group in CLOSED_GROUPS and kind != "*" and kind not in BUILT_IN[group]:
         elsewhere = group_of(kind)
         hint = did_you_mean(kind, BUILT_IN[group])
@@ -134,7 +141,18 @@ class Matcher:
     Conditions in CEL are the caller's.
     """
 
-    __slots__ = ("_accelerators", "_any_kind", "_groups", "_names", "_namespace_selector", "_namespaces", "_object_selector", "_operations", "_users", "kinds")
+    __slots__ = (
+        "_accelerators",
+        "_any_kind",
+        "_groups",
+        "_names",
+        "_namespace_selector",
+        "_namespaces",
+        "_object_selector",
+        "_operations",
+        "_users",
+        "kinds",
+    )
 
     def __init__(self, match: Any, *, excludes: bool = False) -> None:
         """``match`` is a ``webhook.policy.model.Match``.
@@ -186,7 +204,9 @@ class Matcher:
 
     def matches_object(self, obj: Mapping[str, Any] | None) -> bool:
         """Whether an object that is judged as it is, not for its pods, matches by its labels."""
-        return self._object_selector is None or self._object_selector(mapping(mapping(obj or {}, "metadata"), "labels"))
+        return self._object_selector is None or self._object_selector(
+            mapping(mapping(obj or {}, "metadata"), "labels")
+        )
 
 
 def object_name(request: AdmissionRequest) -> str:
