@@ -1,0 +1,26 @@
+"""The command line as the tests of the documentation read it: argparse's own parsers."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from webhook.cli.main import COMMANDS
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one subcommand."""
+    command = next(command for command in COMMANDS if command.name == name)
+    parser = argparse.ArgumentParser(prog=f"gpuward {name}", allow_abbrev=False)
+    import_module(command.module).add_arguments(parser)
+    return parser
+
+
+def options(name: str) -> set[str]:
+    """The long options of one subcommand."""
+    return {
+        option
+        for action in parser_of(name)._actions  # argparse has no public way to list them
+        for option in action.option_strings
+        if option.startswith("--") and option != "--help"
+    }
