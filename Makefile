@@ -48,6 +48,9 @@ lint: $(DEV) ## ruff, mypy, import-linter, and gpuward's own lint of the shipped
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/gpuward lint policies
 
+docs: $(DEV) ## write the reference pages from the code
+	@$(BIN)/python -m docs.generate
+
 bench: $(DEV) ## reviews a second against a constant server, in one run (ARGS=--quick)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
