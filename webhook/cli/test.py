@@ -103,10 +103,9 @@ class _Seen:
     """Which rules of a policy set the cases have shown at work, and at rest."""
 
     def __init__(self, ruleset: Ruleset) -> None:
-        self._checks = [
-            (policy.name, rule.name)
-            for policy in ruleset.policies
-            for rule in (*policy.checks, *policy.expressions)
+        self._checks = [(policy.name, rule.name) for policy in ruleset.policies for rule in policy.checks]
+        self._checks += [
+            (policy.name, rule.name) for policy in ruleset.policies for rule in policy.expressions
         ]
         self._mutations = [
             (policy.name, rule.name) for policy in ruleset.policies for rule in policy.mutations

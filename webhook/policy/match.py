@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Labels = Mapping[str, Any]
 
+_LabelTest = Callable[[Labels, str, tuple[str, ...]], bool]
+
 
 class SelectorLike(Protocol):
     """The part of a Kubernetes LabelSelector that matters: as the policy model has it."""
@@ -37,7 +39,9 @@ def label_selector(selector: SelectorLike | None) -> Callable[[Labels], bool] | 
     if selector is None:
         return None
     # Equality first: it is what nearly every selector is made of.
-    tests = [(_is_one_of, key, (value,)) for key, value in selector.matchLabels.items()]
+    tests: list[tuple[_LabelTest, str, tuple[str, ...]]] = [
+        (_is_one_of, key, (value,)) for key, value in selector.matchLabels.items()
+    ]
     tests += [(_OPERATORS[e.operator], e.key, tuple(e.values)) for e in selector.matchExpressions]
 
     def selects(labels: Labels) -> bool:
@@ -54,7 +58,7 @@ def _is_one_of(labels: Labels, key: str, values: tuple[str, ...]) -> bool:
     return labels.get(key) in values
 
 
-_OPERATORS: Final[Mapping[str, Callable[[Labels, str, tuple[str, ...]], bool]]] = {
+_OPERATORS: Final[Mapping[str, _LabelTest]] = {
     "In": _is_one_of,
     "NotIn": lambda labels, key, values: labels.get(key) not in values,
     "Exists": lambda labels, key, _: key in labels,
