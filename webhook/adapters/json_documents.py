@@ -47,7 +47,7 @@ def read_json(text: str, at: int, max_depth: int) -> list[tuple[int, Any]] | Non
     return found
 
 
-class _Refused(Exception):  # noqa: N818 - a signal within this module
+class _Refused(Exception):
     """Something is wrong; where, is found by looking again."""
 
 
@@ -98,7 +98,7 @@ def _end(text: str, at: int) -> int:
 
 def _too_deep(data: Any, max_depth: int) -> bool:
     level = [data]
-    for _ in range(max_depth + 1):
+    for _ in range(max_depth):
         level = [
             child
             for node in level
