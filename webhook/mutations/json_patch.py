@@ -10,6 +10,7 @@ from annotated_types import MinLen
 
 from webhook.kube.path import MISSING, Path, parse_json_pointer
 from webhook.kube.pod import Pod
+from webhook.kube.shape import JSONObject
 from webhook.mutations.parameters import Strict
 from webhook.mutations.patching import clear_priority_of, fresh, priority_class, refuse_forbidden
 from webhook.policy.draft import Draft, json_equal
@@ -212,36 +213,59 @@ def _refuse_conflicts(operations: list[_Operation]) -> None:
     """
     for later in range(len(operations)):
         for earlier in range(later):
-            conflict = _conflict(operations[earlier], operations[later])
+            conflict = _conflict(operations[earlier], operations[later], f"operations[{earlier}]")
             if conflict:
                 raise ParameterError(
-                    f"{conflict} operations[{earlier}], so that each review would change the pod again",
+                    f"{conflict}; as they are, every review would change the pod again",
                     f"operations[{later}].path",
                 )
 
 
-def _conflict(earlier: _Operation, later: _Operation) -> str:
+def _conflict(earlier: _Operation, later: _Operation, other: str) -> str:
+    """What is wrong with two operations and what to do about it; ``other`` is the name of the earlier one."""
     if "test" in (earlier.op, later.op):
         # Tests are made first, on the pod as it comes: nothing they see can come from this rule.
         return ""
     if (earlier.overwrites or later.overwrites) and _overlap(earlier.place, later.place):
-        return "writes to the same place as"
-    if later.adds and any(
-        _overlap_from_above(later.place, path[:i])
-        for path in (earlier.target, earlier.source)
-        for i in _steps_by_index(path, adds=earlier.adds and path is earlier.target)
-    ):
-        return "adds to the list in which an item is counted by"
+        return f"undoes {other} or is undone by it: write one operation that gives the final value"
+    if later.adds and _counts_in_list_of(earlier, later):
+        return f"adds to a list in which {other} counts an item, another one the next time: put this operation first"
+    if _grows_item_of(earlier, later) or _grows_item_of(later, earlier):
+        return f"and {other} may add an item and to a list inside of it: give the whole item in one operation"
     taken_away = later.op == "remove" and later.target == earlier.source[: len(later.target)]
     if earlier.source and _overlap(earlier.source, later.place) and not taken_away:
-        return "changes what is copied by"
+        return f"changes what {other} copies: put this operation first"
     return ""
 
 
-def _steps_by_index(path: tuple[str, ...], *, adds: bool) -> list[int]:
-    """Where a path steps through a list by index. The place at which an item is added is no such step."""
-    last = len(path) - 1 if adds else len(path)
-    return [i for i in range(last) if _INDEX.fullmatch(path[i])]
+def _counts_in_list_of(earlier: _Operation, later: _Operation) -> bool:
+    """Whether one operation counts the items of a list that a later one makes or adds to."""
+    target = later.target
+    for path in (earlier.target, earlier.source):
+        for i, segment in enumerate(path):
+            if _INDEX.fullmatch(segment):
+                above = path[:i]
+                # Whatever leads there other than by index makes it where it is absent.
+                if _overlap(target, above) and (len(target) <= i or not _INDEX.fullmatch(target[i])):
+                    return True
+                # Where an item is to be added is only a wish, so other items may come before it.
+                is_place = earlier.adds and path is earlier.target and i == len(path) - 1
+                if not is_place and later.place[-1] == _END and later.place[:-1] == above:
+                    return True
+    return False
+
+
+def _grows_item_of(one: _Operation, other: _Operation) -> bool:
+    """Whether ``other`` adds to a list inside the item that ``one`` adds, which then is not known again.
+
+    An item with a key is known by that. Fields may be added to an item, but its lists must be as they were.
+    """
+    return (
+        one.place[-1] == other.place[-1] == _END
+        and len(other.place) > len(one.place)
+        and _overlap(one.place, other.place)
+        and _key(one.value, one.place[-2]) is None
+    )
 
 
 def _overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
@@ -253,13 +277,6 @@ def _may_be_same(one: str, other: str) -> bool:
     if one == other:
         return True
     return _END in (one, other) and bool(_INDEX.fullmatch(one if other == _END else other))
-
-
-def _overlap_from_above(place: tuple[str, ...], list_path: tuple[str, ...]) -> bool:
-    """Whether writing to ``place`` makes the list at ``list_path``, or adds an item to it."""
-    if len(place) == len(list_path) + 1 and place[-1] == _END:
-        place = place[:-1]
-    return len(place) <= len(list_path) and _overlap(place, list_path)
 
 
 # --- on a pod -----------------------------------------------------------------------------------------------
@@ -292,7 +309,7 @@ def _add(target: tuple[str, ...], value: Any, pod: Pod, draft: Draft) -> None:
         index = (
             len(parent) if last == _END else min(int(last), len(parent)) if _INDEX.fullmatch(last) else None
         )
-        if index is None or _holds(parent, value, _KEYS.get(target[-2], ())):
+        if index is None or _holds(parent, value, target[-2]):
             return
         if index == len(parent):
             draft.append(parent_path, fresh(value))
@@ -308,14 +325,21 @@ def _add(target: tuple[str, ...], value: Any, pod: Pod, draft: Draft) -> None:
         draft.set_default((*parent_path, last), fresh(value))
 
 
-def _holds(items: list[Any], value: Any, keys: tuple[str, ...]) -> bool:
-    """Whether a list has an item like ``value``: with all its values (the API server adds defaults), or its
-    key."""
-    if any(_includes(item, value) for item in items):
-        return True
-    if not keys or type(value) is not dict or any(value.get(key) is None for key in keys):
-        return False
-    return any(type(item) is dict and all(item.get(key) == value[key] for key in keys) for item in items)
+def _holds(items: list[Any], value: Any, list_name: str) -> bool:
+    """Whether a list has an item like ``value``: with all its values, or with its key.
+
+    All is enough, as the API server fills in defaults besides.
+    """
+    key = _key(value, list_name)
+    return any(_includes(item, value) or (key is not None and _includes(item, key)) for item in items)
+
+
+def _key(value: Any, list_name: str) -> JSONObject | None:
+    """The fields by which Kubernetes tells the item from others of its list; None where it does not."""
+    names = _KEYS.get(list_name)
+    if names is None or type(value) is not dict or any(value.get(name) is None for name in names):
+        return None
+    return {name: value[name] for name in names}
 
 
 def _includes(item: Any, value: Any) -> bool:
