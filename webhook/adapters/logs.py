@@ -1,0 +1,159 @@
+"""Logs: one line an event on standard error, JSON or text, written by a thread of its own.
+
+What is logged is said in the message and in ``extra={"fields": {...}}``. Objects, and values from them, are
+never logged: Secrets pass through here. That is why an exception is shown by its type and the lines it came
+through, and its text is not: text often quotes what could not be handled.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Literal, TextIO
+
+import orjson
+
+LogFormat = Literal["json", "text"]
+
+# Lines that wait while standard error does not take any (a full disk, a stopped reader). Further ones are
+# dropped and counted: a log must not stop admission.
+_WAITING_LIMIT: Final = 10_000
+
+_FRAMES: Final = 12
+
+
+def set_up(log_format: LogFormat, level: str, stream: TextIO | None = None) -> LogWriter:
+    """Send all logs to ``stream`` (standard error by default) from now on.
+
+    ``level`` is for gpuward's own logs; libraries are heard from warning on. Close the writer at the end.
+    """
+    writer = LogWriter(stream or sys.stderr, render_json if log_format == "json" else render_text)
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    root.addHandler(writer)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("gpuward").setLevel(level.upper())
+    return writer
+
+
+class LogWriter(logging.Handler):
+    """Takes records on any thread at once, and writes them on its own."""
+
+    def __init__(self, stream: TextIO, render: Callable[[logging.LogRecord], str]) -> None:
+        super().__init__()
+        self._stream: Final = stream
+        self._render: Final = render
+        self._waiting: Final[queue.SimpleQueue[logging.LogRecord | None]] = queue.SimpleQueue()
+        self.dropped = 0
+        """How many lines were lost because they could not be written in time."""
+        self._thread: Final = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def createLock(self) -> None:  # noqa: N802  # the name is logging's
+        """No lock: the queue is safe from any thread."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record; see ``logging.Handler``."""
+        if self._waiting.qsize() >= _WAITING_LIMIT:
+            self.dropped += 1
+        else:
+            self._waiting.put(record)
+
+    def close(self) -> None:
+        """Write what is waiting, for at most a second, and end."""
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join(1)
+        super().close()
+
+    def _run(self) -> None:
+        told = 0
+        while (record := self._waiting.get()) is not None:
+            lines = self._render(record)
+            if self.dropped != told:
+                lost, told = self.dropped - told, self.dropped
+                lines += self._render(_record(logging.WARNING, "log lines were dropped", {"dropped": lost}))
+            try:
+                self._stream.write(lines)
+                if self._waiting.empty():
+                    self._stream.flush()
+            except (OSError, ValueError):
+                # Nowhere to say so; the next line may get through.
+                self.dropped += 1
+
+
+def render_json(record: logging.LogRecord) -> str:
+    """A record as one line of JSON, with its newline."""
+    return orjson.dumps(_line(record), default=str).decode() + "\n"
+
+
+def render_text(record: logging.LogRecord) -> str:
+    """A record as one line for people, with its newline; a stack is on lines below it."""
+    line = _line(record)
+    out = io.StringIO()
+    out.write(f"{line.pop('time')} {line.pop('level').upper():7} {_plain(line.pop('msg'))}")
+    frames = line.pop("stack", ())
+    for key, value in line.items():
+        out.write(f" {key}={_plain(value)}")
+    for frame in frames:
+        out.write(f"\n    {_plain(frame)}")
+    out.write("\n")
+    return out.getvalue()
+
+
+def _plain(value: Any) -> str:
+    """A value on one line: names come from outside and must not look like another line of the log."""
+    text = value if type(value) is str else orjson.dumps(value, default=str).decode()
+    return text if text.isprintable() else orjson.dumps(text).decode()
+
+
+def _line(record: logging.LogRecord) -> dict[str, Any]:
+    when = datetime.fromtimestamp(record.created, UTC)
+    line: dict[str, Any] = {
+        "time": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": record.levelname.lower(),
+        "msg": record.getMessage(),
+    }
+    if not record.name.startswith("gpuward"):
+        line["logger"] = record.name
+    fields = getattr(record, "fields", None)
+    if isinstance(fields, Mapping):
+        line.update(fields)
+    if record.exc_info and record.exc_info[1] is not None:
+        line["error"] = describe(record.exc_info[1])
+        line["stack"] = stack(record.exc_info[2])
+    return line
+
+
+def describe(error: BaseException) -> str:
+    """The types of an exception and of those it came from, without their texts."""
+    names: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None and len(names) < 5:
+        names.append(type(seen).__name__)
+        seen = seen.__cause__ or seen.__context__
+    return " from ".join(names)
+
+
+def stack(trace: TracebackType | None) -> list[str]:
+    """The lines an exception came through, the innermost last."""
+    return [
+        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)[-_FRAMES:]
+    ]
+
+
+def _record(level: int, message: str, fields: Mapping[str, Any]) -> logging.LogRecord:
+    record = logging.LogRecord("gpuward.log", level, "", 0, message, None, None)
+    record.fields = fields
+    record.created = time.time()
+    return record

@@ -1,0 +1,176 @@
+"""Metrics for Prometheus.
+
+Label values come from small, closed sets or from the policies, never from what callers send: a kind that
+gpuward does not know is ``other``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+
+from webhook.kube.gvk import NAMESPACE, GroupVersionKind
+from webhook.kube.workloads import carries_pods
+from webhook.policy.findings import Finding
+
+# A review takes a tenth of a millisecond; the longest wait of an API server is 30 s.
+_SECONDS: Final = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+
+# Operations and known kinds, each with a few modes and results; more would mean that something is made up.
+_KEPT_LIMIT: Final = 10_000
+
+
+class Metrics:
+    """All metrics of one server process, in a registry of its own."""
+
+    def __init__(self, version: str) -> None:
+        # A second series for each counter, which only says when this process began to count.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        registry = CollectorRegistry()
+        self.registry: Final = registry
+        self._requests: Final = Counter(
+            "gpuward_admission_requests",
+            "Admission requests answered, by what was asked and what came of it.",
+            ["webhook", "operation", "kind", "mode", "result"],
+            registry=registry,
+        )
+        self._seconds: Final = Histogram(
+            "gpuward_admission_duration_seconds",
+            "Time from the call's headers to its answer.",
+            ["webhook", "mode"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._failed_calls: Final = Counter(
+            "gpuward_admission_failed_calls",
+            "Calls that got no review, by HTTP status.",
+            ["webhook", "code"],
+            registry=registry,
+        )
+        self.in_flight: Final = Gauge(
+            "gpuward_admission_in_flight", "Admission calls under way now.", registry=registry
+        )
+        self._findings: Final = Counter(
+            "gpuward_findings",
+            "Violations found, by what was done about them. Dry runs are not counted.",
+            ["policy", "rule", "action"],
+            registry=registry,
+        )
+        self._rule_errors: Final = Counter(
+            "gpuward_rule_errors",
+            "Rules that failed instead of judging.",
+            ["policy", "rule"],
+            registry=registry,
+        )
+        self._patches: Final = Counter(
+            "gpuward_patches",
+            "Pods that a policy changed. Dry runs are not counted.",
+            ["policy"],
+            registry=registry,
+        )
+        self._reloads: Final = Counter(
+            "gpuward_policy_reloads", "Times the policies were read again.", ["result"], registry=registry
+        )
+        self._last_reload: Final = Gauge(
+            "gpuward_policy_last_reload_success",
+            "Whether the last reading gave a policy set.",
+            registry=registry,
+        )
+        self._reloaded_at: Final = Gauge(
+            "gpuward_policy_last_reload_success_timestamp_seconds",
+            "When the policies in force were read.",
+            registry=registry,
+        )
+        self._policies: Final = Gauge("gpuward_policies", "Policies in force.", registry=registry)
+        self.namespaces: Final = Gauge(
+            "gpuward_namespaces_cached", "Namespaces in the cache.", registry=registry
+        )
+        self.namespaces_synced: Final = Gauge(
+            "gpuward_namespace_cache_synced",
+            "Whether all namespaces have been listed once.",
+            registry=registry,
+        )
+        self.namespace_failures: Final = Gauge(
+            "gpuward_namespace_watch_failures",
+            "Times listing or watching namespaces failed.",
+            registry=registry,
+        )
+        self.certificate_expiry: Final = Gauge(
+            "gpuward_tls_certificate_expiry_timestamp_seconds",
+            "When the serving certificate expires.",
+            registry=registry,
+        )
+        self.dropped_logs: Final = Gauge(
+            "gpuward_log_lines_dropped",
+            "Log lines lost because they could not be written.",
+            registry=registry,
+        )
+        Gauge("gpuward_build_info", "The version that runs.", ["version"], registry=registry).labels(
+            version
+        ).set(1)
+        ProcessCollector(registry=registry)
+        for result in ("success", "failure"):
+            self._reloads.labels(result)
+        # Looking a child up by its labels costs as much as a check; each is looked up once.
+        self._reviewed: dict[tuple[str, str, str, str, str], tuple[Counter, Histogram]] = {}
+
+    def reviewed(
+        self, webhook: str, operation: str, kind: GroupVersionKind, mode: str, result: str, seconds: float
+    ) -> None:
+        """Count one answered request. ``mode`` and ``result`` are words of closed sets."""
+        key = (webhook, operation, kind_label(kind), mode, result)
+        kept = self._reviewed.get(key)
+        if kept is None:
+            kept = (self._requests.labels(*key), self._seconds.labels(webhook, mode))
+            if len(self._reviewed) < _KEPT_LIMIT:
+                self._reviewed[key] = kept
+        kept[0].inc()
+        kept[1].observe(seconds)
+
+    def call_failed(self, webhook: str, code: int) -> None:
+        """Count one call that got no review. ``webhook`` is empty where the address names none."""
+        self._failed_calls.labels(webhook, str(code)).inc()
+
+    def found(self, findings: Iterable[Finding], policies_that_patched: Iterable[str]) -> None:
+        """Count the findings and patches of one request."""
+        for finding in findings:
+            if finding.error:
+                self._rule_errors.labels(finding.policy, finding.rule).inc()
+            self._findings.labels(finding.policy, finding.rule, finding.action.value).inc()
+        for policy in policies_that_patched:
+            self._patches.labels(policy).inc()
+
+    def policies_loaded(self, count: int, when: float, *, first: bool = False) -> None:
+        """Note a policy set that came into force at ``when`` (Unix time)."""
+        if not first:
+            self._reloads.labels("success").inc()
+        self._last_reload.set(1)
+        self._reloaded_at.set(when)
+        self._policies.set(count)
+
+    def policies_failed(self) -> None:
+        """Note that the policies on disk cannot be used."""
+        self._reloads.labels("failure").inc()
+        self._last_reload.set(0)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in the format an ``Accept`` header asks for, and its content type."""
+        encoder, content_type = choose_encoder(accept)
+        return encoder(self.registry), content_type
+
+
+def kind_label(kind: GroupVersionKind) -> str:
+    """The kind as a label value."""
+    return kind.kind if carries_pods(kind) or kind == NAMESPACE else "other"

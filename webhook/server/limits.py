@@ -1,0 +1,51 @@
+"""How much a server takes on at once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_MIB: Final = 1024 * 1024
+
+# The largest body that can be an admission call from an API server:
+# - it accepts requests of at most 3 MiB from its clients (k8s.io/apiserver pkg/server/config.go,
+#   MaxRequestBodyBytes), which bounds the object, and the old object that came in the same way;
+# - the rest of the envelope is the user's name, groups and extra fields, which come from HTTP headers or a
+#   client certificate, and those are at most 1 MiB (Go net/http, DefaultMaxHeaderBytes). Anything larger is
+#   refused with 413 before it is read to the end. Chunked bodies are counted as they come.
+BODY_LIMIT: Final = 2 * 3 * _MIB + 1 * _MIB
+
+# An API server handles at most 400 reads and 200 writes at once by default (--max-requests-inflight,
+# --max-mutating-requests-inflight; with priority and fairness the sum of both), and each of its requests
+# waits for one webhook call at a time but for validating webhooks, which it calls together. So one replica
+# can take all that one API server ever has under way.
+MAX_IN_FLIGHT: Final = 600
+
+# What all slow bodies together may hold in memory while they arrive. Bodies are small and come at once, so
+# only a flood of huge or slow ones gets here; without the bound, MAX_IN_FLIGHT bodies of BODY_LIMIT would be
+# 4 GiB.
+BUFFERED_LIMIT: Final = 16 * BODY_LIMIT
+
+# A body is in one network packet or a few; a caller that takes longer than this holds a place others need.
+BODY_SECONDS: Final = 5.0
+
+# How long a call may take when the caller does not say: the API server's default for webhooks, and its
+# maximum (k8s.io/api admissionregistration/v1, timeoutSeconds).
+DEFAULT_SECONDS: Final = 10.0
+MAX_SECONDS: Final = 30.0
+
+# Bodies above this are decoded and reviewed in a thread of their own, so that the few that take long do not
+# hold up the many that do not, nor the probes of the kubelet.
+INLINE_LIMIT: Final = 256 * 1024
+
+
+class Gate:
+    """Counts what is under way in one server. ``in_flight`` is the number of admission calls, ``buffered``
+    the bytes of their bodies that are still arriving."""
+
+    __slots__ = ("buffered", "buffered_limit", "in_flight", "limit")
+
+    def __init__(self, limit: int = MAX_IN_FLIGHT, buffered_limit: int = BUFFERED_LIMIT) -> None:
+        self.limit: Final = limit
+        self.buffered_limit: Final = buffered_limit
+        self.in_flight = 0
+        self.buffered = 0

@@ -1,0 +1,34 @@
+"""What a server is told when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from webhook.adapters.logs import LogFormat
+from webhook.policy.findings import Mode
+from webhook.server.limits import MAX_IN_FLIGHT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of a server process; times are in seconds.
+
+    ``kubeconfig`` is as for ``Cluster``; without
+    ``cluster`` none is asked. ``drain_delay`` is how long it goes on serving after it has said that it is not
+    ready, ``shutdown_timeout`` how long calls under way may take after that.
+    """
+
+    policies: Path
+    certificate: Path
+    key: Path
+    cluster: bool = True
+    kubeconfig: str | None = None
+    default_mode: Mode | None = None
+    exempt_namespaces: tuple[str, ...] = ()
+    max_in_flight: int = MAX_IN_FLIGHT
+    policy_poll: float = 1.0
+    drain_delay: float = 5.0
+    shutdown_timeout: float = 10.0
+    log_format: LogFormat = "json"
+    log_level: str = "info"

@@ -1,0 +1,262 @@
+"""One server process, from its listening sockets to its exit."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from webhook.adapters.cluster import Cluster
+from webhook.adapters.logs import LogWriter, stack
+from webhook.adapters.metrics import Metrics
+from webhook.adapters.namespaces import ClusterNamespaces, EveryNamespace, Namespaces
+from webhook.adapters.policy_reload import PolicyReload
+from webhook.engine.ruleset import Ruleset
+from webhook.server.admission import Admission
+from webhook.server.app import AdminApp, WebhookApp
+from webhook.server.connections import Listener
+from webhook.server.health import Check, Health, State
+from webhook.server.limits import Gate
+from webhook.server.record import Recorder
+from webhook.server.settings import Settings
+from webhook.server.tls import ServingCertificate
+from webhook.version import __version__
+
+logger: Final = logging.getLogger("gpuward.server")
+
+_BACKLOG: Final = 1024
+_HANDSHAKE_SECONDS: Final = 10
+_GOODBYE_SECONDS: Final = 2
+
+# Connections and TLS make many objects that live for one call and die without cycles, so the youngest
+# generation needs looking through far less often than after every 700 of them.
+_GC_THRESHOLDS: Final = (50_000, 20, 50)
+
+
+class Worker:
+    """Serves until it is told to stop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ruleset: Ruleset,
+        policies_digest: str,
+        certificate: ServingCertificate,
+        log: LogWriter,
+    ) -> None:
+        """To be made in the event loop it will run in. ``policies_digest`` is of the files of ``ruleset``."""
+        self._settings: Final = settings
+        self._certificate: Final = certificate
+        self._stop: Final = asyncio.Event()
+        self._hurry: Final = asyncio.Event()
+        self._draining = False
+
+        self.metrics: Final = Metrics(__version__)
+        self._policies: Final = PolicyReload(
+            settings.policies,
+            ruleset,
+            policies_digest,
+            poll_seconds=settings.policy_poll,
+            reloaded=self._reloaded,
+        )
+        self._gate: Final = Gate(settings.max_in_flight)
+        self._cluster: Final = Cluster(settings.kubeconfig) if settings.cluster else None
+        self._namespaces: Final = ClusterNamespaces(self._cluster) if self._cluster else None
+        # Not `or`: a cache that has not listed anything yet is empty, and so is false.
+        namespaces: Namespaces = EveryNamespace() if self._namespaces is None else self._namespaces
+        recorder = Recorder(self.metrics)
+        self._admission: Final = Admission(
+            ruleset=lambda: self._policies.ruleset,
+            namespaces=namespaces,
+            recorder=recorder,
+            gate=self._gate,
+            default_mode=settings.default_mode,
+            exempt=settings.exempt_namespaces,
+        )
+        self.health: Final = Health(self._checks(), self.metrics.render)
+        # Who can call the webhook's port need not be able to read its metrics.
+        self._app: Final = WebhookApp(self._admission, Health(self._checks()), recorder)
+        self._follow(log)
+
+    def _follow(self, log: LogWriter) -> None:
+        metrics = self.metrics
+        metrics.policies_loaded(len(self._policies.ruleset.policies), self._policies.loaded_at, first=True)
+        metrics.in_flight.set_function(lambda: self._gate.in_flight)
+        metrics.certificate_expiry.set_function(lambda: self._certificate.expires_at.timestamp())
+        metrics.dropped_logs.set_function(lambda: log.dropped)
+        metrics.namespaces_synced.set(1)
+        if (namespaces := self._namespaces) is not None:
+            metrics.namespaces.set_function(lambda: len(namespaces))
+            metrics.namespaces_synced.set_function(lambda: namespaces.synced)
+            metrics.namespace_failures.set_function(lambda: namespaces.failures)
+
+    def _reloaded(self, ruleset: Ruleset | None) -> None:
+        if ruleset is None:
+            self.metrics.policies_failed()
+        else:
+            self.metrics.policies_loaded(len(ruleset.policies), self._policies.loaded_at)
+
+    @property
+    def policy_count(self) -> int:
+        """How many policies are in force."""
+        return len(self._policies.ruleset.policies)
+
+    # Readiness
+
+    def _checks(self) -> list[Check]:
+        return [
+            ("policies", self._policies_state),
+            ("certificate", self._certificate_state),
+            ("namespaces", self._namespaces_state),
+            ("shutdown", self._shutdown_state),
+        ]
+
+    def _policies_state(self) -> State:
+        policies = self._policies
+        when = datetime.fromtimestamp(policies.loaded_at, UTC).isoformat(timespec="seconds")
+        detail = f"{len(policies.ruleset.policies)} policies, read at {when}"
+        if policies.problems:
+            # Ready all the same: the set in force is good, and without any replica there is no admission at
+            # all.
+            detail += "; the files have changed since and cannot be used:\n    " + "\n    ".join(
+                policies.problems
+            )
+        return State(True, detail)
+
+    def _certificate_state(self) -> State:
+        certificate = self._certificate
+        detail = (
+            f"{'expired' if certificate.is_expired() else 'expires'} at {certificate.expires_at.isoformat()}"
+        )
+        if certificate.problem:
+            detail += f"; the files have changed since and cannot be used: {certificate.problem}"
+        return State(not certificate.is_expired(), detail)
+
+    def _namespaces_state(self) -> State:
+        namespaces = self._namespaces
+        if namespaces is None:
+            return State(True, "no cluster is asked")
+        if not namespaces.synced:
+            return State(False, f"not listed yet: {namespaces.problem or 'asking the API server'}")
+        detail = f"{len(namespaces)} namespaces, last heard of {namespaces.silent_seconds:.0f} s ago"
+        return State(True, f"{detail}; {namespaces.problem}" if namespaces.problem else detail)
+
+    def _shutdown_state(self) -> State:
+        return State(not self._draining, "draining" if self._draining else "serving")
+
+    # Life
+
+    async def run(
+        self, listening: socket.socket, admin: socket.socket | None, ready: Callable[[Worker], None]
+    ) -> None:
+        """Serve on the sockets until SIGTERM or SIGINT, then finish what is under way. ``ready`` is called
+        once, when the server first is."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_log_unhandled)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._policies.ask)
+        _settle_memory()
+        webhook_listener = Listener(self._app.answer)
+        webhook_server = await loop.create_server(
+            webhook_listener,
+            sock=listening,
+            backlog=_BACKLOG,
+            ssl=self._certificate.context,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=_GOODBYE_SECONDS,
+        )
+        admin_listener = Listener(AdminApp(self.health).answer)
+        if admin is not None:
+            await loop.create_server(admin_listener, sock=admin)
+        background = [asyncio.create_task(self._policies.run()), asyncio.create_task(self._certificate.run())]
+        if self._namespaces is not None:
+            background.append(asyncio.create_task(self._namespaces.run()))
+        announce = asyncio.create_task(self._announce(ready))
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            # What runs in the background never ends by itself: if it does, this process is broken and must be
+            # replaced.
+            await asyncio.wait([*background, stopping], return_when=asyncio.FIRST_COMPLETED)
+            broken = [task for task in background if task.done()]
+            await self._drain(webhook_listener, webhook_server)
+            await admin_listener.shutdown(_GOODBYE_SECONDS)
+        finally:
+            self._admission.close()
+            for task in (*background, announce, stopping):
+                task.cancel()
+            await asyncio.gather(*background, announce, stopping, return_exceptions=True)
+            if self._cluster is not None:
+                await self._cluster.reset()
+        for task in broken:
+            task.result()
+
+    async def _announce(self, ready: Callable[[Worker], None]) -> None:
+        while not self.health.is_ready():  # noqa: ASYNC110  # many things make it ready, none of them an event
+            await asyncio.sleep(0.02)
+        ready(self)
+
+    def _asked_to_stop(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def _drain(self, listener: Listener, server: asyncio.Server) -> None:
+        """Stop without dropping a call: say so, let callers go elsewhere, finish, and close.
+
+        Connections are kept alive by callers, so they have to be told: from the middle of the delay on, when
+        new connections go to other replicas, each answer closes its connection.
+        """
+        self._draining = True
+        settings = self._settings
+        logger.info("stopping", extra={"fields": {"inFlight": self._gate.in_flight}})
+        await self._pause(settings.drain_delay / 2)
+        self._app.closing = True
+        await self._pause(settings.drain_delay / 2)
+        server.close()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + settings.shutdown_timeout
+        # One turn of the loop at least, so that what has arrived is begun.
+        await asyncio.sleep(0.01)
+        while self._gate.in_flight and loop.time() < deadline:  # noqa: ASYNC110  # costs calls nothing
+            await asyncio.sleep(0.01)
+        if self._gate.in_flight:
+            logger.warning(
+                "stopped before all was done", extra={"fields": {"inFlight": self._gate.in_flight}}
+            )
+        listener.pre_shutdown()
+        await listener.shutdown(_GOODBYE_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until somebody asks a second time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+
+
+def _settle_memory() -> None:
+    """Keep the garbage collector from going through what has been loaded, which stays, again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+
+
+def _log_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Errors nobody waits for. What they quote is not logged; see ``adapters.logs``."""
+    error = context.get("exception")
+    if isinstance(error, ssl.SSLError | ConnectionError | TimeoutError):
+        # Somebody who does not trust us, speaks no TLS or has gone.
+        logger.debug("a connection failed", extra={"fields": {"error": type(error).__name__}})
+        return
+    fields: dict[str, Any] = {"what": context.get("message", "")}
+    if error is not None:
+        fields |= {"error": type(error).__name__, "stack": stack(error.__traceback__)}
+    logger.error("an error nobody waited for", extra={"fields": fields})
