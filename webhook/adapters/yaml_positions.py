@@ -6,6 +6,7 @@ position is asked for, and nobody else pays.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import yaml
@@ -24,6 +25,9 @@ from yaml.events import (
 from webhook.adapters.yaml_events import RefusedError, events, scalar_of
 from webhook.adapters.yaml_scalars import key_text
 from webhook.kube.path import Path
+
+# The anchor and the tag before a node.
+_PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
 
 # Merge keys refer to one another in turn; more than this is a circle.
 _MOST_MERGES: Final = 64
@@ -171,16 +175,11 @@ class Locator:
 
     def _content_start(self, event: Any, start: int) -> int:
         """Where a scalar's own characters start, after its anchor, tag, quote or block header."""
-        style = event.style
-        if style in ("|", ">"):
+        if match := _PROPERTIES.match(self._text, start):
+            start = match.end()
+        if event.style in ("|", ">"):
             return self._text.find("\n", start) + 1
-        if style in ("'", '"'):
-            return self._text.find(style, start) + 1
-        return (
-            event.end_mark.index - len(event.value)
-            if "\n" not in self._text[start : event.end_mark.index]
-            else start
-        )
+        return start + 1 if event.style in ("'", '"') else start
 
 
 def _skip(text: str, at: int, end: int, wanted: int, style: str) -> int:
