@@ -200,17 +200,20 @@ def test_documents_of_a_file_and_items_of_a_list_are_policies(write: Write) -> N
 
 
 def test_all_problems_of_all_files_are_found_in_their_order(write: Write) -> None:
+    old = policy("old").replace("v1alpha1", "v1")
+    other = "kind: Job\napiVersion: batch/v1\n"
     write(**{
-        "p/a.yaml": "a: [\n---\n" + policy("a", "no-privilege") + "---\n" + policy("b").replace("gpuward.dev/v1alpha1", "v1"),
-        "p/b.yaml": policy("x"),
-        "p/c.yaml": policy("c").replace("kind: Policy", "kind: Polici") + "---\nkind: Job\napiVersion: batch/v1\n",
+        "p/a.yaml": f"a: [\n---\n{policy('a', 'no-privilege')}---\n{old}",
+        "p/b.yaml": policy("b"),
+        "p/c.yaml": f"{policy('c').replace('kind: Policy', 'kind: Polici')}---\n{other}",
     })  # fmt: skip
+    kinds = "must be one of Policy, AcceleratorCatalog, List"
     assert problems(load("p")) == [
         "p/a.yaml:1:5: a value was expected here",
         'p/a.yaml:9:13: spec.validate[0].rule: unknown rule "no-privilege"; did you mean "no-privileged"?',
-        'p/a.yaml:11:13: apiVersion: must be gpuward.dev/v1alpha1, not "v1"',
-        'p/c.yaml:2:7: kind: must be one of Policy, AcceleratorCatalog, List, not "Polici"; did you mean "Policy"?',
-        'p/c.yaml:9:7: kind: must be one of Policy, AcceleratorCatalog, List, not "Job"; this folder is for gpuward\'s policies alone',
+        'p/a.yaml:11:13: apiVersion: must be gpuward.dev/v1alpha1, not "gpuward.dev/v1"',
+        f'p/c.yaml:2:7: kind: {kinds}, not "Polici"; did you mean "Policy"?',
+        f'p/c.yaml:9:7: kind: {kinds}, not "Job"; this folder is for gpuward\'s policies alone',
     ]
 
 
@@ -223,10 +226,8 @@ def test_good_policies_of_a_bad_set_are_still_there_to_look_at(write: Write) -> 
 
 def test_two_policies_of_one_name_are_an_error_that_names_both_places(write: Write) -> None:
     write(**{"p/a.yaml": policy("x"), "p/b.yaml": "# second\n" + policy("x")})
-    assert problems(load("p")) == [
-        'p/b.yaml:5:9: metadata.name: the policy at p/a.yaml:4 is called "x" too; '
-        "policies loaded together need different names"
-    ]
+    (problem,) = problems(load("p"))
+    assert problem.startswith('p/b.yaml:5:9: metadata.name: the policy at p/a.yaml:4 is called "x" too; ')
 
 
 def test_catalog_extends_the_built_in_one(write: Write) -> None:
