@@ -39,7 +39,8 @@ def test_reviewing_the_result_changes_nothing_more(pod: dict[str, Any]) -> None:
 def test_mutation_adds_no_violation(pod: dict[str, Any]) -> None:
     mutated = review(request_for(pod), shipped_ruleset(), ENFORCE)
     as_written = review(request_for(pod), shipped_ruleset(), ENFORCE, Phase.VALIDATE)
-    assert set(mutated.findings) <= set(as_written.findings)
+    # The message may tell of less than before: one of two missing limits has been filled in.
+    assert {(f.rule, f.path) for f in mutated.findings} <= {(f.rule, f.path) for f in as_written.findings}
 
 
 @given(pods())
