@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -179,6 +179,7 @@ def about(title: str) -> Iterator[None]:
         raise
 
 
+@settings(deadline=None)
 @given(pod=pods())
 def test_the_patch_applies_and_a_second_run_changes_nothing(pod: JSONObject) -> None:
     for title, mutation in ALL.items():
@@ -186,6 +187,7 @@ def test_the_patch_applies_and_a_second_run_changes_nothing(pod: JSONObject) -> 
             mutate(mutation, pod)
 
 
+@settings(deadline=None)
 @given(pod=pods())
 def test_what_the_user_set_stays(pod: JSONObject) -> None:
     for title, mutation in ADDITIVE.items():
@@ -193,6 +195,7 @@ def test_what_the_user_set_stays(pod: JSONObject) -> None:
             assert keeps(pod, run([mutation], pod).object)
 
 
+@settings(deadline=None)
 @given(pod=pods())
 def test_a_template_is_changed_like_a_pod(pod: JSONObject) -> None:
     for title, mutation in ALL.items():
@@ -202,6 +205,7 @@ def test_a_template_is_changed_like_a_pod(pod: JSONObject) -> None:
             assert workload["spec"]["template"] == {"metadata": changed["metadata"], "spec": changed["spec"]}
 
 
+@settings(deadline=None)
 @given(pod=pods(), order=st.permutations(list(ADDITIVE)))
 def test_together_in_any_order_they_are_idempotent_and_keep_what_was_set(
     pod: JSONObject, order: list[str]
@@ -209,6 +213,7 @@ def test_together_in_any_order_they_are_idempotent_and_keep_what_was_set(
     assert keeps(pod, check_laws([ADDITIVE[title] for title in order], pod))
 
 
+@settings(deadline=None)
 @given(pod=pods(), order=st.permutations(list(ALL)))
 def test_one_draft_for_all_gives_the_same_as_one_for_each(pod: JSONObject, order: list[str]) -> None:
     step_by_step = copy.deepcopy(pod)
@@ -217,6 +222,7 @@ def test_one_draft_for_all_gives_the_same_as_one_for_each(pod: JSONObject, order
     assert run([ALL[title] for title in order], pod).object == step_by_step
 
 
+@settings(deadline=None)
 @given(pod=pods())
 def test_what_a_draft_adds_is_its_own(pod: JSONObject) -> None:
     """Changing it must not change what the next pod gets."""

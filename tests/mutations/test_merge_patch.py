@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mutations.support import compiled, container, deployment, keeps, mutate, pod, refused, table
@@ -136,16 +136,19 @@ def without_null(value: Any) -> Any:
     return value
 
 
+@settings(deadline=None)
 @given(obj=plausible_pods(), patch=PATCHES)
 def test_any_patch_with_overwrite_is_what_the_rfc_says(obj: JSONObject, patch: JSONObject) -> None:
     assert mutate(compiled(MergePatch, {"patch": patch, "overwrite": True}), obj) == merged(obj, patch)
 
 
+@settings(deadline=None)
 @given(obj=pods(), patch=PATCHES)
 def test_any_patch_with_overwrite_is_idempotent(obj: JSONObject, patch: JSONObject) -> None:
     mutate(compiled(MergePatch, {"patch": patch, "overwrite": True}), obj)
 
 
+@settings(deadline=None)
 @given(obj=pods(), patch=PATCHES.map(without_null).filter(lambda patch: any(patch.values())))
 def test_any_patch_without_overwrite_keeps_what_was_set(obj: JSONObject, patch: JSONObject) -> None:
     assert keeps(obj, mutate(compiled(MergePatch, {"patch": patch}), obj))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mutations.support import (
@@ -260,6 +260,7 @@ def broken(container: JSONObject) -> set[tuple[str, str]]:
     return problems
 
 
+@settings(deadline=None)
 @given(
     obj=plausible_pods(),
     requests=st.dictionaries(st.sampled_from(["cpu", "memory"]), QUANTITIES),

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonpatch
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -136,6 +136,7 @@ class DraftLaws(RuleBasedStateMachine):
 
 
 TestDraftLaws = DraftLaws.TestCase
+TestDraftLaws.settings = settings(deadline=None)
 
 
 def test_a_new_draft_is_the_original_itself() -> None:

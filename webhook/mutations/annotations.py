@@ -76,6 +76,8 @@ class Annotations(Mutation):
 
 
 def _size(annotations: Iterable[tuple[Any, Any]]) -> int:
-    return sum(
-        len(text.encode(errors="replace")) for pair in annotations for text in pair if type(text) is str
-    )
+    return sum(_bytes(text) for pair in annotations for text in pair if type(text) is str)
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))

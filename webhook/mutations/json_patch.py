@@ -140,8 +140,7 @@ class JSONPatch(Mutation):
 
     def __call__(self, pod: Pod, draft: Draft) -> None:
         for test in self._tests:
-            found = _get(pod, draft, test.target)
-            if not json_equal(None if found is MISSING else found, test.value):
+            if not json_equal(_find(pod, draft, test.target)[1], test.value):
                 return
         before = priority_class(pod, draft) if self._sets_priority_class else None
         for operation in self._changes:
@@ -286,13 +285,12 @@ def _apply(operation: _Operation, pod: Pod, draft: Draft) -> None:
     if operation.op == "add":
         _add(operation.target, operation.value, pod, draft)
     elif operation.op == "copy":
-        value = _get(pod, draft, operation.source)
-        if value is not MISSING and value is not None:
+        value = _find(pod, draft, operation.source)[1]
+        if value is not None:
             _add(operation.target, value, pod, draft)
     else:
-        path = _path(pod, draft, operation.target)
-        existing = draft.get(path) if path else None
-        if path is None or existing is MISSING or existing is None:
+        path, existing = _find(pod, draft, operation.target)
+        if existing is None:
             return
         if operation.op == "remove":
             draft.remove(path)
@@ -301,10 +299,10 @@ def _apply(operation: _Operation, pod: Pod, draft: Draft) -> None:
 
 
 def _add(target: tuple[str, ...], value: Any, pod: Pod, draft: Draft) -> None:
-    parent_path = _path(pod, draft, target[:-1])
-    if parent_path is None:
+    path, parent = _find(pod, draft, target[:-1])
+    last = target[-1]
+    if not path:
         return
-    parent, last = draft.get(parent_path), target[-1]
     if type(parent) is list:
         index = (
             len(parent) if last == _END else min(int(last), len(parent)) if _INDEX.fullmatch(last) else None
@@ -312,17 +310,17 @@ def _add(target: tuple[str, ...], value: Any, pod: Pod, draft: Draft) -> None:
         if index is None or _holds(parent, value, target[-2]):
             return
         if index == len(parent):
-            draft.append(parent_path, fresh(value))
+            draft.append(path, fresh(value))
         else:
-            draft.insert((*parent_path, index), fresh(value))
+            draft.insert((*path, index), fresh(value))
     elif last == _END:
-        draft.set_default(parent_path, [fresh(value)])
+        draft.set_default(path, [fresh(value)])
     elif type(parent) is dict:
         if parent.get(last) is None:
-            draft.set_default((*parent_path, last), fresh(value))
+            draft.set_default((*path, last), fresh(value))
     elif not _INDEX.fullmatch(last):
         # Below something absent, a number may mean an item or a key: nothing is made there.
-        draft.set_default((*parent_path, last), fresh(value))
+        draft.set_default((*path, last), fresh(value))
 
 
 def _holds(items: list[Any], value: Any, list_name: str) -> bool:
@@ -348,30 +346,28 @@ def _includes(item: Any, value: Any) -> bool:
     return json_equal(item, value)
 
 
-def _get(pod: Pod, draft: Draft, segments: tuple[str, ...]) -> Any:
-    path = _path(pod, draft, segments)
-    return MISSING if path is None else draft.get(path)
+def _find(pod: Pod, draft: Draft, segments: tuple[str, ...]) -> tuple[Path, Any]:
+    """The path in the whole object for a pointer from the pod's root, and what is there, None for nothing.
 
-
-def _path(pod: Pod, draft: Draft, segments: tuple[str, ...]) -> Path | None:
-    """The path in the whole object for a pointer from the pod's root, None where it fits no list or map.
-
-    Whether a segment is a key or an index, only the object tells. Below what is absent, all are keys.
+    Whether a segment is a key or an index, only the object tells; below what is absent, all are keys. The
+    path is empty where the pointer does not fit.
     """
     path = pod.metadata_path if segments[0] == "metadata" else pod.spec_path
     node = draft.get(path)
+    if node is MISSING:
+        node = None
     for segment in segments[1:]:
         if type(node) is list:
-            if not _INDEX.fullmatch(segment) or int(segment) >= len(node):
-                return None
-            path = (*path, int(segment))
-            node = node[int(segment)]
+            index = int(segment) if _INDEX.fullmatch(segment) else len(node)
+            if index >= len(node):
+                return (), None
+            path = (*path, index)
+            node = node[index]
         elif type(node) is dict:
             path = (*path, segment)
             node = node.get(segment)
-        elif (node is None or node is MISSING) and not _INDEX.fullmatch(segment):
+        elif node is None and not _INDEX.fullmatch(segment):
             path = (*path, segment)
-            node = None
         else:
-            return None
-    return path
+            return (), None
+    return path, node

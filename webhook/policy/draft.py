@@ -8,12 +8,16 @@ operation of its own: it is part of that value.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from webhook.kube.path import MISSING, Path, json_pointer, lookup
 from webhook.kube.shape import JSONObject
 
 Operation = dict[str, Any]
+
+# Mutations write to the same few places in every pod; the bound is for keys that users choose.
+_pointer: Final = lru_cache(maxsize=4096)(json_pointer)
 
 
 def json_equal(one: Any, other: Any) -> bool:
@@ -66,20 +70,26 @@ class Draft:
         Nothing is changed where the field has a value, where something other than a map is in the way, or
         where an item of an absent list is meant. A value of None sets nothing: a null field is an absent one.
         """
-        existing = lookup(self.object, path)
-        if value is None or (existing is not MISSING and existing is not None):
+        if value is None:
             return False
-        # The first missing step decides where the operation goes: everything below it is part of its value.
-        for depth in range(1, len(path)):
-            step = lookup(self.object, path[:depth])
-            if step is MISSING or step is None:
-                for segment in reversed(path[depth:]):
-                    if isinstance(segment, int):
+        node: Any = self.object
+        for depth, segment in enumerate(path):
+            if type(node) is dict:
+                child = node.get(segment) if isinstance(segment, str) else MISSING
+            else:
+                child = lookup(node, (segment,))
+            if child is MISSING:
+                return False
+            if child is None:
+                # The first absent step decides where the operation goes: what is below it is part of its value.
+                for below in reversed(path[depth + 1 :]):
+                    if isinstance(below, int):
                         return False
-                    value = {segment: value}
-                path = path[:depth]
-                break
-        return self._write(path, value, "add")
+                    value = {below: value}
+                self._put(path[: depth + 1], value, "add")
+                return True
+            node = child
+        return False
 
     def append(self, path: Path, value: Any) -> bool:
         """Add an item to the end of the list at ``path``, making list and maps where absent.
@@ -95,7 +105,7 @@ class Draft:
         owner.append(value)
         self._adopt(value)
         if not fresh:
-            self.operations.append({"op": "add", "path": json_pointer(path) + "/-", "value": value})
+            self.operations.append({"op": "add", "path": _pointer(path) + "/-", "value": value})
         return True
 
     def insert(self, path: Path, value: Any) -> bool:
@@ -111,15 +121,16 @@ class Draft:
         owner.insert(index, value)
         self._adopt(value)
         if not fresh:
-            self.operations.append({"op": "add", "path": json_pointer(path), "value": value})
+            self.operations.append({"op": "add", "path": _pointer(path), "value": value})
         return True
 
     def replace(self, path: Path, value: Any) -> bool:
         """Overwrite what is at ``path``. Says whether there was something else to overwrite."""
         existing = lookup(self.object, path)
-        if existing is MISSING or json_equal(existing, value):
+        if not path or existing is MISSING or json_equal(existing, value):
             return False
-        return self._write(path, value, "replace")
+        self._put(path, value, "replace")
+        return True
 
     def remove(self, path: Path) -> bool:
         """Remove what is at ``path``. Says whether there was something."""
@@ -128,27 +139,18 @@ class Draft:
         owner, fresh = self._own(path[:-1])
         del owner[path[-1]]
         if not fresh:
-            self.operations.append({"op": "remove", "path": json_pointer(path)})
+            self.operations.append({"op": "remove", "path": _pointer(path)})
         return True
 
-    def _write(self, path: Path, value: Any, op: str) -> bool:
-        if not path:
-            return False
-        parent = lookup(self.object, path[:-1])
-        key = path[-1]
-        if type(parent) is list:
-            if not isinstance(key, int) or not 0 <= key < len(parent):
-                return False
-        elif type(parent) is not dict or not isinstance(key, str):
-            return False
+    def _put(self, path: Path, value: Any, op: str) -> None:
+        """Set what is at ``path``: a member of a map that is there, or an item that is in its list."""
         owner, fresh = self._own(path[:-1])
-        owner[key] = value
+        owner[path[-1]] = value
         self._adopt(value)
         if not fresh:
             # `add` over a null member replaces it, RFC 6902 section 4.1; over a list item it would insert.
             op = "replace" if type(owner) is list else op
-            self.operations.append({"op": op, "path": json_pointer(path), "value": value})
-        return True
+            self.operations.append({"op": op, "path": _pointer(path), "value": value})
 
     def _own(self, path: Path) -> tuple[Any, bool]:
         """The map or list at ``path``, ready to be written, and whether it is part of an added value."""
