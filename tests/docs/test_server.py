@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from queue import Queue
+from queue import Empty, Queue
 from typing import Any
 
 import pytest
@@ -60,9 +60,12 @@ def printed(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]
         threading.Thread(target=_read, args=(process, lines), daemon=True).start()
         try:
             found: list[str] = []
-            while not found or not found[-1].startswith("try: "):
-                line = lines.get(timeout=SECONDS)
-                assert line is not None, f"it did not start: {(tmp_path / 'log').read_text()}"
+            while not found or "try: " not in found[-1]:
+                try:
+                    line = lines.get(timeout=SECONDS)
+                except Empty:
+                    line = None
+                assert line is not None, f"it printed {found} and logged {(tmp_path / 'log').read_text()}"
                 found.append(line.rstrip())
             yield process, found
         finally:
@@ -96,8 +99,9 @@ def test_the_development_server_prints_and_logs_what_the_pages_show(
 
 def _ask(lines: list[str]) -> Any:
     """The answer to the review, asked for as the line that begins with "try:" says."""
-    (port,) = [match[1] for line in lines if (match := re.match(r"try: .*https://127\.0\.0\.1:(\d+)/", line))]
-    (ca,) = [match[1] for line in lines if (match := re.match(r"try: .*--cacert (\S+)", line))]
+    tried = re.search(r"try: curl --cacert (\S+) .*https://127\.0\.0\.1:(\d+)/", lines[-1])
+    assert tried is not None, lines
+    ca, port = tried.groups()
     context = ssl.create_default_context(cafile=ca)
     connection = http.client.HTTPSConnection("127.0.0.1", int(port), context=context, timeout=SECONDS)
     connection.request("POST", "/validate/enforce", json.dumps(REVIEW), {"Content-Type": "application/json"})
