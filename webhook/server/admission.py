@@ -23,7 +23,7 @@ from webhook.engine.ruleset import Ruleset
 from webhook.kube.gvk import NAMESPACE
 from webhook.kube.review import AdmissionRequest, MalformedReview, decode, encode
 from webhook.policy.findings import Mode
-from webhook.server.bodies import busy, check_headers, read_body
+from webhook.server.bodies import broken_off, busy, check_headers, read_body
 from webhook.server.calls import Call
 from webhook.server.limits import INLINE_LIMIT, Gate
 from webhook.server.record import Recorder, answered
@@ -73,9 +73,8 @@ class Admission:
         """The answer to one admission call.
 
         Raises:
-            CallError: there is none, because the call is malformed, too large, too slow, one too many, or
-            because
-                something here failed.
+            CallError: there is none: the call is malformed, too large, too slow or one too many, or something
+                here failed.
         """
         started = time.perf_counter()
         check_headers(request)
@@ -83,7 +82,6 @@ class Admission:
         if gate.in_flight >= gate.limit:
             raise busy()
         gate.in_flight += 1
-        uid = ""
         try:
             content = request.content
             if content.is_eof():
@@ -91,7 +89,16 @@ class Admission:
                 body = content.read_nowait()
             else:
                 body = await read_body(request, gate, call.seconds)
-            large = len(body) > INLINE_LIMIT
+            return await self._review(body, call, started)
+        except web.RequestPayloadError:
+            raise broken_off() from None
+        finally:
+            gate.in_flight -= 1
+
+    async def _review(self, body: bytes, call: Call, started: float) -> Reply:
+        uid = ""
+        large = len(body) > INLINE_LIMIT
+        try:
             asked = await self._in_thread(started, call, decode, body) if large else decode(body)
             uid = asked.uid
             # A request for a Namespace object has its name as the namespace.
@@ -100,37 +107,30 @@ class Admission:
             else:
                 facts = await self._facts(asked, call, started)
                 mode = facts.mode
-                decide = (asked, self._ruleset(), facts, call.phase)
-                decision = await self._in_thread(started, call, review, *decide) if large else review(*decide)
-            reply = Reply(
-                200,
-                encode(
-                    uid,
-                    allowed=decision.allowed,
-                    message=decision.message,
-                    warnings=decision.warnings,
-                    patch=decision.patch,
-                    audit_annotations=decision.audit_annotations,
-                ),
+                judged = (asked, self._ruleset(), facts, call.phase)
+                decision = await self._in_thread(started, call, review, *judged) if large else review(*judged)
+            answer = encode(
+                uid,
+                allowed=decision.allowed,
+                message=decision.message,
+                warnings=decision.warnings,
+                patch=decision.patch,
+                audit_annotations=decision.audit_annotations,
             )
         except MalformedReview as error:
             raise CallError(400, str(error), uid=error.uid) from None
-        except web.RequestPayloadError:
-            raise CallError(400, "the body is broken off or its chunks are malformed") from None
-        except (CallError, ConnectionError):
+        except CallError:
             raise
         except Exception as error:
-            logger.exception(
-                "a review failed", extra={"fields": {"uid": uid[:_UID_SHOWN], "webhook": call.webhook}}
-            )
-            message = f"internal error while reviewing request {uid[:_UID_SHOWN] or 'without a uid'}"
-            raise CallError(500, message, uid=uid) from error
-        finally:
-            gate.in_flight -= 1
+            shown = uid[:_UID_SHOWN]
+            logger.exception("a review failed", extra={"fields": {"uid": shown, "webhook": call.webhook}})
+            raise CallError(
+                500, f"internal error while reviewing request {shown or 'of unknown uid'}"
+            ) from error
         # Counting and logging wait until the answer is on its way.
         what = answered(call, asked, decision, mode, time.perf_counter() - started)
         self._loop.call_soon(self._recorder.reviewed, what)
-        return reply
+        return Reply(200, answer)
 
     async def _in_thread(
         self, started: float, call: Call, function: Callable[..., T], *arguments: object

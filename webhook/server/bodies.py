@@ -18,8 +18,7 @@ def check_headers(request: web.BaseRequest) -> None:
 
     Raises:
         CallError: 405 for another method than POST, 415 for a body that is not plain JSON, 413 for one that
-        is too
-            large by its own account.
+            is too large by its own account.
     """
     if request.method != hdrs.METH_POST:
         raise CallError(405, f"reviews are asked for with POST, not {request.method[:20]}", ("Allow: POST",))
@@ -39,10 +38,8 @@ async def read_body(request: web.BaseRequest, gate: Gate, seconds: float) -> byt
     """The body of a call. ``seconds`` is how long the call may take altogether.
 
     Raises:
-        CallError: 413 above BODY_LIMIT, 408 where it does not arrive in time, 400 where its transfer is
-        broken,
-            503 where too many bytes are arriving already.
-        ConnectionError: the caller has gone.
+        CallError: 413 above BODY_LIMIT, 408 where it does not arrive in time, 400 where it breaks off, 503
+            where too many bytes are arriving already.
     """
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -60,8 +57,8 @@ async def read_body(request: web.BaseRequest, gate: Gate, seconds: float) -> byt
                     raise busy()
     except TimeoutError:
         raise CallError(408, "the body did not arrive in time") from None
-    except web.RequestPayloadError:
-        raise CallError(400, "the body is broken off or its chunks are malformed") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise broken_off() from None
     finally:
         gate.buffered -= size
     return b"".join(chunks)
@@ -75,3 +72,8 @@ def busy() -> CallError:
 
 def _too_large() -> CallError:
     return CallError(413, f"the body is larger than any admission review, {BODY_LIMIT // _MIB} MiB")
+
+
+def broken_off() -> CallError:
+    """What a call gets whose body does not arrive whole; usually the caller is not there any more to read it."""
+    return CallError(400, "the body is broken off, or its chunks are malformed")
