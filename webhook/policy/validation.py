@@ -260,7 +260,7 @@ _SENTENCES: Final = {
 
 def _problem(error: _Placed) -> Problem:
     kind, given = error.details["type"], error.details["input"]
-    context: Mapping[str, Any] = error.details.get("ctx", {})
+    context = {name: _whole(value) for name, value in error.details.get("ctx", {}).items()}
     if kind in _UNKNOWN:
         return _unknown_field(error)
     if kind in _MISSING:
@@ -294,19 +294,23 @@ def _problem(error: _Placed) -> Problem:
     return Problem(error.path, _in_our_words(error.details["msg"]), on_key=error.on_key)
 
 
+def _whole(value: Any) -> Any:
+    """A bound as its author wrote it: 1 where pydantic says 1.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _in_our_words(message: str) -> str:
     """An error that nothing here knows, made to read as the others do."""
-    message = re.sub(r"^(Input|Value|String|List|Tuple|Set) should", "must", message)
+    message = re.sub(r"^\w+( with \w+)? should ", "must ", message)
+    message = re.sub(r"^Input ", "the value ", message)
     return message[:1].lower() + message[1:]
 
 
 def _unknown_field(error: _Placed) -> Problem:
     key = str(error.path[-1])
     known = _field_names(error.owners)
-    if known:
-        suggestion = did_you_mean(key, known) or f"known here: {', '.join(known)}"
-    else:
-        suggestion = "nothing can be set here"
+    others = f"known here: {', '.join(known)}" if known else "nothing can be set here"
+    suggestion = did_you_mean(key, known) or others
     return Problem(error.path, f"unknown field {_shown(key)}", suggestion, on_key=True)
 
 
@@ -349,7 +353,7 @@ def _wrong_type(path: Path, expected: str, given: Any, fields: Iterable[str] = (
             if len(str(given)) <= 40
             else "write each entry on a line with '- '"
         )
-    elif expected == "a map" and fields:
+    elif expected == "a map" and fields and isinstance(given, str):
         suggestion = f"its fields are {', '.join(fields)}"
     return Problem(path, f"must be {expected}, not {_shown(given)}", suggestion)
 

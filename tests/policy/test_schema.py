@@ -1,0 +1,162 @@
+"""The JSON Schema of policy files: it says what validation says."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, FormatChecker
+
+from tests.policy.test_model import FULL, SMALLEST, all_paths, with_change
+from tests.support import POLICIES, REPOSITORY
+from webhook.adapters.yaml_documents import Document, read_documents
+from webhook.checks import CHECKS
+from webhook.kube.path import MISSING, parse
+from webhook.kube.path import Path as FieldPath
+from webhook.mutations import MUTATIONS
+from webhook.policy.descriptions import field_descriptions
+from webhook.policy.problems import InvalidPolicy
+from webhook.policy.rule import Rule
+from webhook.policy.schema import parameters_schema, policy_schema
+from webhook.policy.validation import validate_parameters, validate_policy
+
+SCHEMA = policy_schema(MUTATIONS, CHECKS)
+VALIDATOR = Draft202012Validator(SCHEMA, format_checker=FormatChecker())
+RULES: tuple[type[Rule], ...] = (*MUTATIONS, *CHECKS)
+
+
+def errors(document: Any) -> list[str]:
+    return [error.message for error in VALIDATOR.iter_errors(document)]
+
+
+def test_schema_is_a_good_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert "__" not in str(sorted(SCHEMA["$defs"]))
+
+
+SHIPPED = [*sorted(POLICIES.glob("**/*.yaml")), REPOSITORY / "webhook/kube/accelerators.yaml"]
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: str(file.relative_to(REPOSITORY)))
+def test_shipped_documents_fit_the_schema(file: Path) -> None:
+    for document in read_documents(file.read_bytes(), str(file)):
+        assert isinstance(document, Document)
+        assert errors(document.data) == []
+
+
+@pytest.mark.parametrize("document", [FULL, SMALLEST], ids=["full", "smallest"])
+def test_good_policy_fits_the_schema(document: Any) -> None:
+    policy = copy.deepcopy(document)
+    assert errors(policy) == []
+
+
+MISTAKES: list[tuple[str, Any]] = [
+    ("kind", "Polici"),
+    ("kind", MISSING),
+    ("apiVersion", "v1"),
+    ("spec", MISSING),
+    ("spec.acton", "Warn"),
+    ("spec.action", "warn"),
+    ("spec.match.kinds", "Pod"),
+    ("spec.match.objectSelector.matchExpressions[0].values", []),
+    ("spec.match.objectSelector.matchExpressions[1].values", ["x"]),
+    ("spec.exceptions[0].expires", "soon"),
+    ("spec.exceptions[0].reason", ""),
+    ("spec.mutate[0].rule", "lables"),
+    ("spec.mutate[0].rule", "no-privileged"),
+    ("spec.mutate[0].parameters", MISSING),
+    ("spec.mutate[0].parameters", {"vals": {}}),
+    ("spec.mutate[0].parameters", {"values": {"a": 1}}),
+    ("spec.validate[0].rule", "labels"),
+    ("spec.validate[0].rule", MISSING),
+    ("spec.validate[0].parameters", {"resource": ["cpu"]}),
+    ("spec.validate[0].message", "x"),
+    ("spec.validate[1].parameters", {"a": 1}),
+    ("spec", {"action": "Warn"}),
+    ("spec", {"mutate": [], "validate": []}),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), MISTAKES, ids=[f"{f} {v}" for f, v in MISTAKES])
+def test_mistake_is_shown_in_the_editor(field: str, value: Any) -> None:
+    assert errors(with_change(parse(field), value))
+
+
+def test_editors_are_offered_the_rules_with_their_summaries() -> None:
+    offered = SCHEMA["$defs"]["MutateRule"]["properties"]["rule"]["oneOf"]
+    assert [rule["const"] for rule in offered] == sorted(rule.name for rule in MUTATIONS)
+    assert all(rule["title"] and rule["description"] for rule in offered)
+    offered = SCHEMA["$defs"]["ValidateRule"]["else"]["properties"]["rule"]["oneOf"]
+    assert [rule["const"] for rule in offered] == sorted(rule.name for rule in CHECKS)
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMA["$defs"]))
+def test_every_field_is_described(name: str) -> None:
+    fields = SCHEMA["$defs"][name].get("properties", {})
+    assert [field for field, schema in fields.items() if not schema.get("description")] == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_parameters_of_every_rule_have_a_schema_that_names_and_describes_them(rule: type[Rule]) -> None:
+    schema = parameters_schema(rule)
+    assert schema["additionalProperties"] is False
+    assert len(schema["properties"]) == len(fields(rule.Parameters))
+    assert len(field_descriptions(rule.Parameters)) == len(fields(rule.Parameters))
+
+
+# --- laws ------------------------------------------------------------------------------------------------
+
+# Null is left out: for an optional field it means the same as leaving it away, and nobody writes it.
+small_values = st.recursive(
+    st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from(["", "a", "Warn", "In", "labels", "2027-03-31", "true"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["key", "rule", "name", "expression", "values"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+# Rules and their parameters are compared rule by rule, below.
+PATHS = [path for path in all_paths(FULL) if path[:2] not in (("spec", "mutate"), ("spec", "validate"))]
+
+
+@given(st.sampled_from(PATHS), small_values)
+def test_schema_and_validation_agree_on_policies(path: FieldPath, value: Any) -> None:
+    document = with_change(path, value)
+    try:
+        validate_policy(document)
+        taken = True
+    except InvalidPolicy:
+        taken = False
+    if path[0] == "kind":
+        return  # the schema knows other kinds too
+    assert (not errors(document)) == taken
+
+
+def parameter_values(rule: type[Rule]) -> st.SearchStrategy[Any]:
+    names = [*parameters_schema(rule)["properties"], "unknown"]
+    return st.dictionaries(st.sampled_from(names), small_values, max_size=2)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_schema_and_validation_agree_on_parameters(rule: type[Rule]) -> None:
+    validator = Draft202012Validator(parameters_schema(rule))
+
+    @settings(max_examples=30)
+    @given(parameter_values(rule))
+    def agree(data: Any) -> None:
+        try:
+            validate_parameters(rule, data, ())
+            taken = True
+        except InvalidPolicy:
+            taken = False
+        assert (not list(validator.iter_errors(data))) == taken
+
+    agree()
