@@ -80,4 +80,4 @@ def test_every_address_of_the_webhook_is_on_the_page() -> None:
     expected |= {f"{address}/{mode.value}" for address in tuple(expected) for mode in Mode}
     assert written == expected
     for address in written:
-        assert read_target(address)
+        assert read_target(address).webhook == address.split("/")[1]
