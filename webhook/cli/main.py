@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import traceback
@@ -64,8 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough; what is buffered must not be tried again at exit.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - lives until the exit
+        _discard_output()
         return PIPE_CLOSED
     except OSError as error:
         print(
@@ -78,6 +78,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("gpuward: internal error; please report it together with the lines above", file=sys.stderr)
         return COULD_NOT_RUN
     return status
+
+
+def _discard_output() -> None:
+    """Whoever read our output has seen enough; what is still buffered must not be tried again at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _run(argv: list[str]) -> int:
