@@ -65,6 +65,7 @@ class AcceleratorNodeAffinity(Mutation):
         spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution: where ``required``, the
         node label conditions of each accelerator requested (the catalog's, or those of ``nodeAffinity``) go
         into every term that stands, as terms are alternatives; where there is none, into a new term.
+
         spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution: where ``preferred``, one
         term for each condition, with the weight.
 

@@ -121,11 +121,13 @@ class Environment(Mutation):
         variable of ``variables`` of which the container has none of that name, at the end of the list.
 
     Leaves alone:
-        Variables that the container has, whatever their value. Containers with envFrom
-        (``skipContainersWithEnvFrom``): what is in the ConfigMap or Secret is not to be seen here, and a
-        variable of its own would win over it. Containers that request an accelerator, by name or by claim,
-        never get what is meant for NonAccelerator ones. Ephemeral containers, which are added to a running
-        pod.
+        Variables that the container has, whatever their value.
+
+        Containers with envFrom (``skipContainersWithEnvFrom``): what is in the ConfigMap or Secret is not to
+        be seen here, and a variable of its own would win over it.
+
+        Containers that request an accelerator, by name or by claim, never get what is meant for
+        NonAccelerator ones. Ephemeral containers, which are added to a running pod.
 
     Source:
         https://kubernetes.io/docs/tasks/inject-data-application/define-environment-variable-container/

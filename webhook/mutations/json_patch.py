@@ -95,22 +95,34 @@ class JSONPatch(Mutation):
 
     Changes:
         metadata and spec, as ``operations`` say; paths start at the pod, and in a workload at its pod
-        template. add: a field that is absent or null, with the maps (and for ``/-`` the list) that lead to
-        it. An item of a list, at the end or before an index (behind the last where there are fewer), unless
-        an item with the same values is in the list, or, where Kubernetes allows a name only once, one with
-        that name (containers, volumes, env, volumeMounts by mountPath, ...). copy: the same with the value at
-        ``from``; nothing where that is absent. replace: overwrites a field that is there. This changes what
-        authors wrote, so use it knowingly. remove: removes a field that is there. test: all tests are made
-        first, on the pod as it comes; if one fails, the rule does nothing. Where this changes
-        spec.priorityClassName, the spec.priority and spec.preemptionPolicy that followed from the old class
-        are removed; the API server fills in the new ones.
+        template.
+
+        add: a field that is absent or null, with the maps (and for ``/-`` the list) that lead to it. Or an
+        item of a list, at the end or before an index (behind the last where there are fewer), unless an item
+        with the same values is in the list, or, where Kubernetes allows a name only once, one with that name
+        (containers, volumes, env, volumeMounts by mountPath, ...).
+
+        copy: the same with the value at ``from``; nothing where that is absent.
+
+        replace: overwrites a field that is there. This changes what authors wrote, so use it knowingly.
+
+        remove: removes a field that is there.
+
+        test: all tests are made first, on the pod as it comes; if one fails, the rule does nothing.
+
+        Where this changes spec.priorityClassName, the spec.priority and spec.preemptionPolicy that followed
+        from the old class are removed; the API server fills in the new ones.
 
     Leaves alone:
-        Values that stand, but for replace and remove. Whatever a path does not fit: there is no error, as
-        pods differ. The fields that say which object this is (metadata.name, namespace, uid), those that the
-        API server owns, and everything but metadata and spec: naming one is an error. Operations that a
-        second run would not find done are errors, too: move, removing a list's item by index, and operations
-        of which one undoes or shifts what another one relies on.
+        Values that stand, but for replace and remove. In a cluster, some fields always have a value, as the
+        API server fills them in before it asks a webhook (schedulerName, serviceAccountName, dnsPolicy,
+        terminationGracePeriodSeconds): those need replace. Where a path does not fit, nothing is done: pods
+        differ.
+
+        The fields that say which object this is (metadata.name, namespace, uid), those that the API server
+        owns, and everything but metadata and spec: naming one is an error. So are operations that a second
+        run would not find done: move, removing a list's item by index, and operations of which one undoes or
+        shifts what another one relies on.
 
     Source:
         RFC 6902 (JSON Patch), RFC 6901 (JSON Pointer)

@@ -29,21 +29,25 @@ class MergePatch(Mutation):
     """A piece of a pod is merged into every pod.
 
     Why:
-        For what no rule of its own does: a scheduler name, a runtime class, a service account for all pods.
-        The patch looks like the pod it makes.
+        For what no rule of its own does: a runtime class, DNS settings, a node selector for all pods. The
+        patch looks like the pod it makes.
 
     Changes:
-        metadata and spec, as ``patch`` says. By default only what is absent is added: maps are merged field
-        by field, and a field that has a value, a list included, stays. With ``overwrite: true`` it is a JSON
-        merge patch in full: fields are overwritten, null deletes, lists are replaced as a whole. In a
-        workload, the pod template stands for the pod. Where this changes spec.priorityClassName, the
-        spec.priority and spec.preemptionPolicy that followed from the old class are removed; the API server
-        fills in the new ones.
+        metadata and spec, as ``patch`` says; in a workload, the pod template stands for the pod. By default
+        only what is absent is added: maps are merged field by field, and a field that has a value, a list
+        included, stays. With ``overwrite: true`` it is a JSON merge patch in full: fields are overwritten,
+        null deletes, lists are replaced as a whole.
+
+        Where this changes spec.priorityClassName, the spec.priority and spec.preemptionPolicy that followed
+        from the old class are removed; the API server fills in the new ones.
 
     Leaves alone:
-        What the author set, unless ``overwrite: true``. The fields that say which object this is
-        (metadata.name, namespace, uid), those that the API server owns, and everything but metadata and spec:
-        naming one is an error. To add to a list, use json-patch.
+        What the author set, unless ``overwrite: true``. In a cluster, some fields always have a value, as the
+        API server fills them in before it asks a webhook (schedulerName, serviceAccountName, dnsPolicy,
+        terminationGracePeriodSeconds): those need ``overwrite: true``.
+
+        The fields that say which object this is (metadata.name, namespace, uid), those that the API server
+        owns, and everything but metadata and spec: naming one is an error. To add to a list, use json-patch.
 
     Source:
         RFC 7386 (JSON Merge Patch), section 2

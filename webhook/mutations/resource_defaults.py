@@ -73,14 +73,17 @@ class ResourceDefaults(Mutation):
         stranding the devices that are left.
 
     Changes:
-        spec.initContainers[*].resources and spec.containers[*].resources, sidecars included: for each
-        resource of which the container gives neither request nor limit, both defaults; of which it gives the
-        request only, the default limit, or the request where that is more. ``perAccelerator`` counts for
-        containers that request accelerators (each claim counts as one), as many times as they request; a
-        resource it does not name falls back to the other defaults. A limit without a request becomes the
-        request as well (``requestsFromLimits``), as in Kubernetes. An extended resource (an accelerator,
-        rdma/hca) or huge pages with a request and no limit get the equal limit, with a limit and no request
-        the equal request: the API server allows nothing else.
+        spec.initContainers[*].resources and spec.containers[*].resources, sidecars included.
+
+        Of a resource for which a container gives neither request nor limit, it gets both defaults; a default
+        limit alone becomes the request as well. Where it gives the request only, it gets the default limit,
+        or the request where that is more. ``perAccelerator`` counts for containers that request accelerators
+        (a claim counts as one), as many times as they request; a resource it does not name falls back to the
+        other defaults.
+
+        Where a container gives the limit only, that becomes the request (``requestsFromLimits``), as in
+        Kubernetes. Extended resources (accelerators, rdma/hca) and huge pages with a request and no limit get
+        the equal limit, with a limit and no request the equal request: the API server allows nothing else.
 
     Leaves alone:
         Every value that stands, also one that a LimitRange put there. A resource that spec.resources has for
@@ -88,9 +91,9 @@ class ResourceDefaults(Mutation):
         resources. Values that are no quantities, and counts of accelerators that no node has.
 
     Source:
-        https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/ k8s.io/kubernetes
-        pkg/apis/core/v1/defaults.go (SetDefaults_Pod: a limit without a request) k8s.io/kubernetes
-        pkg/apis/core/validation (validateResourceRequirements, validatePodResourceConsistency)
+        https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/
+        k8s.io/kubernetes pkg/apis/core/v1/defaults.go (SetDefaults_Pod: a limit without a request)
+        k8s.io/kubernetes pkg/apis/core/validation (validateResourceRequirements, validatePodResources)
     """
 
     name = "resource-defaults"

@@ -31,22 +31,29 @@ class SecurityContextDefaults(Mutation):
         spec.{initContainers,containers,ephemeralContainers}[*].securityContext:
         allowPrivilegeEscalation: false (``disallowPrivilegeEscalation``), capabilities.drop: [ALL]
         (``dropAllCapabilities``), readOnlyRootFilesystem: true (``readOnlyRootFilesystem``).
+
         spec.securityContext: seccompProfile: {type: RuntimeDefault} (``seccompRuntimeDefault``),
-        runAsNonRoot: true (``runAsNonRoot``). Each only where the field is absent.
+        runAsNonRoot: true (``runAsNonRoot``).
+
+        Each only where the field is absent.
 
     Leaves alone:
         Windows pods, which must not have these fields: spec.os.name windows, windowsOptions, or a node
-        selector or required node affinity for Windows. Privileged containers keep their escalation and
-        capabilities; so does the escalation of one that adds CAP_SYS_ADMIN. The API server refuses such a
-        pair, and the kernel would not honour it. capabilities.add: what a container adds (IPC_LOCK for RDMA)
-        it keeps beside drop [ALL]; where it adds ALL, nothing is dropped. Nothing is set about seccomp where
-        the pod still uses its annotations, nor about runAsNonRoot where the pod or a container says
-        runAsUser: 0, as it would never start.
+        selector or required node affinity for Windows.
+
+        Privileged containers keep their escalation and capabilities; so does the escalation of one that adds
+        CAP_SYS_ADMIN. The API server refuses such a pair, and the kernel would not honour it.
+
+        What a container adds in capabilities.add (IPC_LOCK for RDMA) it keeps beside drop [ALL]; where it
+        adds ALL, nothing is dropped.
+
+        Nothing is set about seccomp where the pod still uses its annotations, nor about runAsNonRoot where
+        the pod or a container says runAsUser: 0, as it would never start.
 
     Source:
         https://kubernetes.io/docs/concepts/security/pod-security-standards/
-        k8s.io/kubernetes pkg/apis/core/validation (ValidateSecurityContext, validateWindows,
-        validateSeccompAnnotationsAndFields)
+        k8s.io/kubernetes pkg/apis/core/validation (ValidateSecurityContext, validateWindows)
+        k8s.io/kubernetes pkg/apis/core/validation (validateSeccompAnnotationsAndFields)
     """
 
     name = "security-context-defaults"
