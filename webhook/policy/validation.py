@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from functools import cache
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -65,7 +64,7 @@ def validate_parameters(rule_class: type[Rule], data: Any, path: Path) -> Any:
         InvalidPolicy: with everything that is wrong; an unknown parameter is an error.
     """
     try:
-        return _adapter(rule_class).validate_json(_to_json(data), strict=True, extra="forbid")
+        return _adapter(rule_class.Parameters).validate_json(_to_json(data), strict=True, extra="forbid")
     except ValidationError as error:
         problems = problems_from(error, rule_class.Parameters)
     raise InvalidPolicy([dataclasses.replace(problem, path=path + problem.path) for problem in problems])
@@ -87,10 +86,14 @@ def problems_from(error: ValidationError, model: type[Any]) -> list[Problem]:
     )
 
 
-# The adapters are made on first use: a policy set uses a few of the library's rules.
-@cache
-def _adapter(rule_class: type[Rule]) -> TypeAdapter[Any]:
-    return TypeAdapter(rule_class.Parameters)
+# Made on first use, and once for all rules without parameters: a policy set uses some of the library's rules.
+_ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {}
+
+
+def _adapter(parameters: type[Any]) -> TypeAdapter[Any]:
+    if parameters not in _ADAPTERS:
+        _ADAPTERS[parameters] = TypeAdapter(parameters)
+    return _ADAPTERS[parameters]
 
 
 def _to_json(data: Any) -> bytes:
