@@ -116,6 +116,7 @@ def test_two_families_are_both_required() -> None:
             pod(gpu_container(), nodeSelector={"nvidia.com/gpu.present": "false"}),
         ),
         "a pod that has its node": (pod(gpu_container(), nodeName="node-1"),),
+        "an ephemeral container": (pod(ephemeralContainers=[gpu_container("debug")]),),
         "a claim of an unknown class": (
             pod(resourceClaims=[{"name": "dev", "resourceClaimTemplateName": "unknown"}]),
         ),

@@ -82,6 +82,10 @@ def test_an_init_container_counts() -> None:
     assert added(pod(container(), initContainers=[gpu_container("warm-up")])) == [NVIDIA]
 
 
+def test_an_ephemeral_container_does_not() -> None:
+    assert added(pod(ephemeralContainers=[gpu_container("debug")]), WITH_SKU) == []
+
+
 def test_a_template_gets_them_too() -> None:
     template = mutate(RULE, deployment(pod(gpu_container())))["spec"]["template"]
     assert template["spec"]["tolerations"] == [NVIDIA]

@@ -164,7 +164,8 @@ class _Conditions:
         catalog = self._context.catalog
         found: dict[NodeRequirement, None] = {}
         for container in pod.containers:
-            for resource in container.accelerators:
+            # An ephemeral container cannot ask for resources, whatever is written there.
+            for resource in () if container.is_ephemeral else container.accelerators:
                 found.update(dict.fromkeys(self._lookup(resource, catalog.find)))
         if "resourceClaims" in pod.spec:
             for device_class in pod.claimed_device_classes:

@@ -87,10 +87,10 @@ class AcceleratorTolerations(Mutation):
         self._additional = tuple(_Toleration(t.key, t.effect, t.value) for t in parameters.additionalTaints)
 
     def __call__(self, pod: Pod, draft: Draft) -> None:
-        families = pod.accelerator_families()
-        # A claim of an unknown class is for some accelerator, so the taints common to all of them concern it.
-        if families or (self._additional and pod.requests_accelerator):
-            self._tolerate(pod, draft, families)
+        if pod.requests_accelerator:
+            # Without a family: a claim of an unknown class is for some accelerator, so the taints that all of
+            # them have in common concern it.
+            self._tolerate(pod, draft, pod.accelerator_families())
 
     def _tolerate(self, pod: Pod, draft: Draft, families: Iterable[Accelerator]) -> None:
         wanted = [_Toleration(taint.key, taint.effect) for family in families for taint in family.taints]
