@@ -108,6 +108,13 @@ def _in_process(measured: dict[str, Any]) -> Iterator[str]:
         ("step", *(_bodies(each) for each in sets)),
         [[step, *(_micro(each["steps"][step]) for each in sets)] for step in steps],
     )
+    rows = [
+        [f"after decode, {phase}, encode", *(f"{each['garbage'][phase]:.0f}" for each in sets)]
+        for phase in sets[0]["garbage"]
+    ]
+    yield "Objects a review leaves to the garbage collector:\n\n" + _table(
+        ("step", *(_bodies(each) for each in sets)), rows
+    )
     milliseconds = measured["compile"]["median"] / 1000
     yield f"Reading and compiling the {measured['policies']} shipped policies: {milliseconds:.1f} ms"
 

@@ -154,6 +154,16 @@ def test_a_process_tree_has_its_children() -> None:
         os.waitpid(child, 0)
 
 
+def test_objects_that_refer_to_each_other_are_counted_as_garbage() -> None:
+    def circle() -> None:
+        one: list[Any] = []
+        other = {"one": one}
+        one.append(other)
+
+    assert inprocess.garbage(circle) == 2
+    assert inprocess.garbage(lambda: [{"one": []}]) == 0
+
+
 def measurement(per_second: float, **others: float) -> dict[str, Any]:
     figures = {
         "requests": 100,
