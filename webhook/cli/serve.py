@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Namespaces the cluster itself lives in: admission there can stop the cluster from mending itself.
 _EXEMPT: Final = ("kube-system", "kube-public", "kube-node-lease")
 
+# A kubelet looks at readiness every few seconds, and endpoints take about a second to travel.
+_DRAIN_SECONDS: Final = 5.0
+
 _DEV_HOST: Final = "127.0.0.1"
 _DEV_NAMES: Final = ("localhost", _DEV_HOST, "::1")
 
@@ -52,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_mode_arguments(parser.add_argument_group("cluster and modes"))
     stopping = parser.add_argument_group("stopping")
     stopping.add_argument(
-        "--drain-delay", type=_seconds, default=5.0, metavar="DURATION",
-        help="how long to go on serving once not ready, until callers know (default: 5s)",
+        "--drain-delay", type=_seconds, metavar="DURATION",
+        help="how long to go on serving once not ready, until callers know (default: 5s; with --dev 0)",
     )  # fmt: skip
     stopping.add_argument(
         "--shutdown-timeout", type=_seconds, default=10.0, metavar="DURATION",
@@ -178,7 +181,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         exempt_namespaces=tuple(sorted(exempt - {""})),
         max_in_flight=args.max_in_flight,
         policy_poll=args.policy_poll,
-        drain_delay=args.drain_delay,
+        drain_delay=_DRAIN_SECONDS if args.drain_delay is None else args.drain_delay,
         shutdown_timeout=args.shutdown_timeout,
         log_format=args.log_format,
         log_level=args.log_level,
@@ -199,6 +202,7 @@ def _make_dev_certificate(args: argparse.Namespace, cleanup: ExitStack) -> Path:
         (folder / name).write_bytes(content)
     args.tls_cert, args.tls_key = str(folder / "tls.crt"), str(folder / "tls.key")
     args.host = args.host or _DEV_HOST
+    args.drain_delay = args.drain_delay or 0.0
     return folder / "ca.crt"
 
 

@@ -33,6 +33,7 @@ logger: Final = logging.getLogger("gpuward.server")
 _BACKLOG: Final = 1024
 _HANDSHAKE_SECONDS: Final = 10
 _GOODBYE_SECONDS: Final = 2
+_HANG_UP_SECONDS: Final = 0.1
 
 # Connections and TLS make many objects that live for one call and die without cycles, so the youngest
 # generation needs looking through far less often than after every 700 of them.
@@ -186,7 +187,7 @@ class Worker:
             await asyncio.wait([*background, stopping], return_when=asyncio.FIRST_COMPLETED)
             broken = [task for task in background if task.done()]
             await self._drain(webhook_listener, webhook_server)
-            await admin_listener.shutdown(_GOODBYE_SECONDS)
+            await _hang_up(admin_listener)
         finally:
             self._admission.close()
             for task in (*background, announce, stopping):
@@ -230,8 +231,7 @@ class Worker:
             logger.warning(
                 "stopped before all was done", extra={"fields": {"inFlight": self._gate.in_flight}}
             )
-        listener.pre_shutdown()
-        await listener.shutdown(_GOODBYE_SECONDS)
+        await _hang_up(listener)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until somebody asks a second time."""
@@ -240,6 +240,12 @@ class Worker:
                 await self._hurry.wait()
         except TimeoutError:
             pass
+
+
+async def _hang_up(listener: Listener) -> None:
+    """Close every connection; what is still under way on one has had its time."""
+    listener.pre_shutdown()
+    await listener.shutdown(_HANG_UP_SECONDS)
 
 
 def _settle_memory() -> None:
