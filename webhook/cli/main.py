@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import PurePath
@@ -74,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return COULD_NOT_RUN
     except Exception:  # noqa: BLE001 - status 1 would say that there are violations
+        import traceback  # only where something is wrong
+
         traceback.print_exc()
         print("gpuward: internal error; please report it together with the lines above", file=sys.stderr)
         return COULD_NOT_RUN
@@ -109,13 +110,15 @@ def _run(argv: list[str]) -> int:
         )
     run = None
     for command in COMMANDS:
-        subparser = commands.add_parser(
-            command.name, help=command.help, description=_sentence(command.help), allow_abbrev=False
-        )
-        if command.name == chosen:
-            module = import_module(command.module)
-            module.add_arguments(subparser)
-            run = module.run
+        # Making parsers takes time; the others are there to be listed.
+        if chosen is None or command.name == chosen:
+            subparser = commands.add_parser(
+                command.name, help=command.help, description=_sentence(command.help), allow_abbrev=False
+            )
+            if chosen is not None:
+                module = import_module(command.module)
+                module.add_arguments(subparser)
+                run = module.run
     args = parser.parse_args(argv)
     if run is None:
         parser.print_help(sys.stderr)
