@@ -14,6 +14,7 @@ from webhook.checks.no_host_namespaces import NoHostNamespaces
 from webhook.checks.no_host_path import NoHostPath
 from webhook.checks.no_latest_tag import NoLatestTag
 from webhook.checks.no_privileged import NoPrivileged
+from webhook.checks.pod_security import PodSecurity
 from webhook.checks.require_limits import RequireLimits
 from webhook.checks.required_labels import RequiredLabels
 
@@ -32,6 +33,7 @@ CHECKS: Final[tuple[type[Check], ...]] = (
     NoHostPath,
     NoLatestTag,
     NoPrivileged,
+    PodSecurity,
     RequireLimits,
     RequiredLabels,
 )
