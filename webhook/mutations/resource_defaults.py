@@ -148,10 +148,11 @@ class ResourceDefaults(Mutation):
             if default.resource not in whole_pod:
                 self._fill(default, container, limits, requests)
         self._pair(container, whole_pod, limits, requests)
-        for resource, value in limits.items():
-            draft.set_default(container.field("resources", "limits", resource), value)
-        for resource, value in requests.items():
-            draft.set_default(container.field("resources", "requests", resource), value)
+        for side, values in (("limits", limits), ("requests", requests)):
+            # Mostly the whole side is absent, and one operation will do.
+            if values and not draft.set_default(container.field("resources", side), values):
+                for resource, value in values.items():
+                    draft.set_default(container.field("resources", side, resource), value)
 
     def _defaults(self, pod: Pod, container: Container) -> _Defaults:
         count = accelerator_count(pod, container) if self._one else 0

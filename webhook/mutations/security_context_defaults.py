@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from webhook.kube.pod import Container, Pod
-from webhook.kube.shape import items, mapping, strings
+from webhook.kube.shape import JSONObject, items, mapping, strings
 from webhook.mutations.parameters import Strict
 from webhook.policy.draft import Draft
 from webhook.policy.rule import Context, Mutation, ParameterError
@@ -100,6 +100,9 @@ class SecurityContextDefaults(Mutation):
                 self._harden(container, draft)
 
     def _harden(self, container: Container, draft: Draft) -> None:
+        if container.raw.get("securityContext") is None:
+            draft.set_default(container.field("securityContext"), self._all_defaults())
+            return
         context = container.security_context
         capabilities = mapping(context, "capabilities")
         privileged = context.get("privileged") is True
@@ -119,6 +122,17 @@ class SecurityContextDefaults(Mutation):
             draft.set_default(container.field("securityContext", "capabilities", "drop"), ["ALL"])
         if self._read_only and context.get("readOnlyRootFilesystem") is None:
             draft.set_default(container.field("securityContext", "readOnlyRootFilesystem"), True)
+
+    def _all_defaults(self) -> JSONObject:
+        """The security context of a container that says nothing about it."""
+        context: JSONObject = {}
+        if self._escalation:
+            context["allowPrivilegeEscalation"] = False
+        if self._capabilities:
+            context["capabilities"] = {"drop": ["ALL"]}
+        if self._read_only:
+            context["readOnlyRootFilesystem"] = True
+        return context
 
 
 def _adds(capabilities: Any, *names: str) -> bool:
