@@ -121,7 +121,7 @@ class Cluster:
             # not.
             configuration.disable_strict_ssl_verification = True
             # How often to try, and when, is decided here.
-            configuration.retries = 0
+            configuration.retries = None
             try:
                 if self._kubeconfig is not None:
                     await load_kube_config(  # type: ignore[no-untyped-call]  # has no types
