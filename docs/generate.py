@@ -137,23 +137,24 @@ def _node_labels(entry: Accelerator) -> Iterator[str]:
 
 
 def workloads_page() -> str:
-    """The kinds whose pod templates are known."""
+    """The kinds whose pods are known."""
+    kinds: dict[str, list[str]] = {}
+    for group, kind in sorted(WORKLOADS):
+        kinds.setdefault(group, []).append(kind)
     lines = [
         NOTE,
         "",
         "# Workloads",
         "",
-        "The kinds whose pod templates are judged, besides Pod itself. Every version of a group is taken;",
-        "`*` stands for every key of a map, `[]` for every item of a list. A bare PodSpec has no metadata of",
-        "its own: its pods take the labels of the object.",
+        "The kinds whose pods are judged when the object is applied, besides Pod itself. Every version of a group",
+        "is taken. Findings name the field in the object that was applied.",
         "",
-        "| group | kind | pod templates | holds |",
-        "|---|---|---|---|",
+        "| group | kinds |",
+        "|---|---|",
     ]
-    for (group, kind), templates in sorted(WORKLOADS.items()):
-        paths = _codes(".".join(template.segments).replace(".[]", "[]") for template in templates)
-        holds = ", ".join(dict.fromkeys(template.holds for template in templates))
-        lines.append(f"| {f'`{group}`' if group else '(core)'} | {kind} | {paths} | {holds} |")
+    lines += [
+        f"| {f'`{group}`' if group else '(core)'} | {', '.join(found)} |" for group, found in kinds.items()
+    ]
     return _page(lines)
 
 
