@@ -61,6 +61,19 @@ def run(mutations: Sequence[Mutation], obj: JSONObject) -> Draft:
 
 
 def pods_of(obj: JSONObject) -> tuple[Pod, ...]:
+    """The pods that stand in the object as they are."""
+    return tuple(pod for pod in _described(obj) if pod.root is obj)
+
+
+def mutable(obj: JSONObject) -> list[JSONObject]:
+    """What mutations may be run on for an object: itself, and the pods put together from pieces of it."""
+    # Through JSON, as one piece can stand in two places, where a patch applied in place would change both.
+    apart = [json.loads(json.dumps(pod.root)) for pod in _described(obj) if pod.root is not obj]
+    found = [{"apiVersion": "v1", "kind": "Pod", **root} for root in apart]
+    return [obj, *found] if pods_of(obj) else found
+
+
+def _described(obj: JSONObject) -> tuple[Pod, ...]:
     return find_pods(parse_api_version(obj["apiVersion"], obj["kind"]), obj, catalog(), DEVICE_CLASSES)
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.mutations.support import check_laws, keeps, pods_of, run
+from tests.mutations.support import check_laws, keeps, mutable, pods_of, run
 from tests.mutations.test_every_mutation import ADDITIVE, ALL, about
 from tests.support import shared
 from webhook.adapters.manifests import Manifest, read_manifests
@@ -15,13 +15,14 @@ from webhook.kube.shape import JSONObject
 REVIEWS = shared("admission-reviews")
 CORPUS = shared("corpus")
 
-OBJECTS: dict[str, JSONObject] = {
+WRITTEN: dict[str, JSONObject] = {
     file.stem: json.loads(file.read_text())["request"]["object"] for file in sorted(REVIEWS.glob("*.json"))
 } | {
     f"{manifest.source.removeprefix(str(CORPUS))}#{manifest.document}": manifest.obj
     for manifest in read_manifests([str(CORPUS)])
-    if isinstance(manifest, Manifest) and pods_of(manifest.obj)
+    if isinstance(manifest, Manifest)
 }
+OBJECTS = {f"{name}#{i}": part for name, obj in WRITTEN.items() for i, part in enumerate(mutable(obj))}
 
 each_object = pytest.mark.parametrize("obj", OBJECTS.values(), ids=OBJECTS)
 
