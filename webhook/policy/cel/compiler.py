@@ -1,0 +1,93 @@
+"""From an expression's text to a tree that runs: check it, check it again with typed fields, expand it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from . import checks, engine, expansion, messages, tree, values
+from .celtype import CelType
+from .errors import CelCompileError
+from .tree import Checked, Expr
+from .typed import Fields, Substitution, Use
+
+MAX_LENGTH = 16_384
+"""The longest expression, in characters."""
+
+# A conversion of a literal that fails will always fail, and is a typing error: quantity('1Gib'), duration('1d').
+_CONVERSIONS = frozenset(
+    (
+        "bool",
+        "bytes",
+        "cidr",
+        "double",
+        "duration",
+        "int",
+        "ip",
+        "quantity",
+        "semver",
+        "string",
+        "timestamp",
+        "uint",
+        "url",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """An expression that may run. ``expr`` still names the composed variables it uses."""
+
+    expr: Expr
+    type: CelType
+
+
+def compile_expression(expression: str, variables: Mapping[str, CelType]) -> Compiled:
+    """A checked and runnable expression. ``variables`` are the composed variables it may use, each with its type.
+
+    Raises:
+        CelCompileError: it cannot be used.
+    """
+    if not expression.strip():
+        raise CelCompileError("the expression is empty", expression)
+    if len(expression) > MAX_LENGTH:
+        raise CelCompileError(
+            f"the expression is {len(expression)} characters long; {MAX_LENGTH} is the most", expression
+        )
+    checked = _check(expression, Substitution(expression, []), expression)
+    uses = Fields(expression, checked, variables).uses()
+    substitution = Substitution(expression, uses)
+    if uses:
+        checked = _check(substitution.expression, substitution, expression)
+
+    def report(message: str, node: Expr) -> NoReturn:
+        place = substitution.origin(checked.positions.get(node.id, 0))
+        raise CelCompileError.at(message, expression, place)
+
+    checks.check(checked, report)
+
+    def use_of(node: Expr) -> Use | None:
+        is_name = isinstance(node, tree.Ident) and node.name.startswith(Substitution.PREFIX)
+        return substitution.use_at(checked.positions[node.id]) if is_name else None
+
+    expand = expansion.Expansion(checked, use_of).expand
+    for node in tree.walk(checked.expr):
+        if isinstance(node, tree.Call) and node.function in _CONVERSIONS and _is_literal(node):
+            result = engine.program(expand(node)).eval(engine.activation({}))
+            if result.type().name() == "ERROR":
+                report(values.error_text(result), node)
+    return Compiled(expand(checked.expr), checked.type_of(checked.expr))
+
+
+def _is_literal(call: tree.Call) -> bool:
+    return bool(call.args) and all(isinstance(argument, tree.Constant) for argument in call.operands)
+
+
+def _check(source: str, substitution: Substitution, expression: str) -> Checked:
+    typed = tuple((substitution.name(index), kind) for index, kind in enumerate(substitution.kinds))
+    try:
+        compiled = engine.checker(typed).compile(source)
+    except (RuntimeError, ValueError) as error:
+        raise messages.compile_error(error, source, expression, substitution.origin) from None
+    return tree.decode(compiled.serialize())

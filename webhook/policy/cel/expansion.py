@@ -1,0 +1,277 @@
+"""A checked tree made into one the library can run.
+
+Kubernetes' functions are replaced by what they are in terms of the library's and of Python functions, the composed
+variables by references to their own trees, and loops that would run away are bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+
+from . import engine, formatting, library, quantity, standard, tree
+from .celtype import DYN, OPAQUE_NAMES, QUANTITY
+from .functions import Overload
+from .tree import Call, Checked, Comprehension, Constant, Expr, Ident, ListExpr, Select
+from .typed import Use
+
+MAX_COLLECTED = 1_000
+"""The longest list or map that ``map``, ``filter`` and their like may loop over: the library copies the result for
+every element, so that ten times as many take a hundred times as long."""
+
+VARIABLE_PREFIX = "variables."
+_GENERATED = 0
+
+_HAS = (
+    "cel.bind(v, a0, type(v) == optional_type "
+    "? v.hasValue() && cel.bind(v, v.value(), type(v) == map || type(v) == list ? select(v) : false) "
+    ": type(v) == map || type(v) == list ? select(v) : false)"
+)
+_OPTIONAL = (
+    "cel.bind(v, a0, type(v) == map || type(v) == list ? select(v) : type(v) != optional_type ? optional.none() "
+    ": v.hasValue() ? cel.bind(v, v.value(), type(v) == map || type(v) == list ? select(v) : optional.none()) "
+    ": optional.none())"
+)
+
+_COLLECTING = (
+    f"cel.bind(l, a0, size(l) > {MAX_COLLECTED} "
+    f"? fail('map() and filter() over more than {MAX_COLLECTED} elements are not supported') : l)"
+)
+
+
+class Expansion:
+    """Makes one checked tree runnable. ``use_of`` finds the field chain that a name in the tree stands for."""
+
+    def __init__(self, checked: Checked, use_of: Callable[[Expr], Use | None]) -> None:
+        self._checked = checked
+        self._use_of = use_of
+
+    def expand(self, expr: Expr) -> Expr:
+        """A node of the tree as a runnable tree; a composed variable in it is an ``Ident`` of its name behind
+        ``variables.``."""
+        match expr:
+            case Ident():
+                use = self._use_of(expr)
+                return expr if use is None else _variables(use.expr)
+            case Select(_, Ident(_, "variables")):
+                return _variables(expr)
+            case Call(_, "_?._", (Ident(_, "variables"), Constant(_, str(name)))):
+                return Call(_GENERATED, "optional.of", (Ident(_GENERATED, VARIABLE_PREFIX + name),))
+            case Select():
+                return self._expand_select(expr)
+            case Call(_, "_?._" | "_[?_]"):
+                operand, field = (self.expand(part) for part in expr.args)
+                return _optional(
+                    operand, lambda container: Call(_GENERATED, expr.function, (container, field))
+                )
+            case Call(_, "_[_]") if self._is_optional(expr.args[0]):
+                operand, index = (self.expand(part) for part in expr.args)
+                return _optional(operand, lambda container: Call(_GENERATED, "_[?_]", (container, index)))
+            case Call():
+                return self._expand_call(expr)
+            case Comprehension() if _collects(expr):
+                expanded = tree.map_children(expr, self.expand)
+                assert isinstance(expanded, Comprehension)
+                return replace(expanded, range=_instantiate(_COLLECTING, (expanded.range,)))
+            case _:
+                return tree.map_children(expr, self.expand)
+
+    def _is_optional(self, expr: Expr) -> bool:
+        return self._checked.type_of(expr).name == "optional_type"
+
+    def _expand_select(self, select: Select) -> Expr:
+        """To Kubernetes a string, number or null has no fields; to the library the question is an error."""
+        operand = self.expand(select.operand)
+        if self._is_optional(select.operand) and not select.test_only:
+            name = Constant(_GENERATED, select.field)
+            return _optional(operand, lambda container: Call(_GENERATED, "_?._", (container, name)))
+        if not select.test_only:
+            return replace(select, operand=operand)
+        return _put(_template(_HAS), {"a0": operand}, lambda container: replace(select, operand=container))
+
+    def _expand_call(self, call: Call) -> Expr:
+        expanded = tree.map_children(call, self.expand)
+        assert isinstance(expanded, Call)
+        operands = expanded.operands
+        if call.function in ("_==_", "_!=_") and self._checked.type_of(call.args[0]) == QUANTITY:
+            equal = Call(_GENERATED, quantity.EQUALITY.id, operands)
+            return equal if call.function == "_==_" else Call(_GENERATED, "!_", (equal,))
+        if call.function == "format":
+            return formatting.expand(self._checked, call, expanded, _instantiate)
+        if call.function in standard.GUARDED:
+            return _instantiate(standard.GUARDED[call.function], operands)
+        found = self._overload(call)
+        if isinstance(found, str):
+            return _instantiate(found, operands)
+        if found is None:
+            return expanded
+        if found.cel is not None:
+            return _instantiate(found.cel, operands)
+        if found.python is not None:
+            return Call(_GENERATED, found.id, operands)
+        return expanded
+
+    def _overload(self, call: Call) -> Overload | str | None:
+        """The overload to run, or the function's own expression for dyn operands, or None where the library knows."""
+        known = [
+            library.OVERLOADS_BY_ID[overload]
+            for overload in self._checked.overloads.get(call.id, ())
+            if overload in library.OVERLOADS_BY_ID
+        ]
+        # ``checks`` keeps Kubernetes-typed values out of dyn, so a dyn operand cannot be one.
+        possible = [overload for overload in known if not self._takes_dyn_for_opaque(overload, call)]
+        if len(possible) > 1:
+            written = library.FUNCTIONS_BY_NAME[call.function].dynamic
+            if written is not None:
+                return written
+        candidates = possible or known
+        return candidates[0] if candidates else None
+
+    def _takes_dyn_for_opaque(self, overload: Overload, call: Call) -> bool:
+        return any(
+            kind.name in OPAQUE_NAMES and self._checked.type_of(operand) == DYN
+            for kind, operand in zip(overload.parameters, call.operands, strict=True)
+        )
+
+
+def _variables(expr: Expr) -> Expr:
+    """A field chain with ``variables.name`` in it as a reference. Having a variable is certain: it was checked."""
+    match expr:
+        case Select(_, Ident(_, "variables"), name, test_only):
+            return Constant(_GENERATED, True) if test_only else Ident(_GENERATED, VARIABLE_PREFIX + name)
+        case Select():
+            return replace(expr, operand=_variables(expr.operand))
+        case _:
+            return expr
+
+
+_NEVER = Constant(_GENERATED, False)
+
+
+def _collects(loop: Comprehension) -> bool:
+    """Whether a loop builds a list or map of its own, as ``map`` and ``transformMap`` do. (``cel.bind`` is a loop that
+    never runs.)"""
+    if not isinstance(loop.initial, ListExpr | tree.Struct) or loop.condition == replace(
+        _NEVER, id=loop.condition.id
+    ):
+        return False
+    return any(isinstance(node, Ident) and node.name == loop.accumulator for node in tree.walk(loop.step))
+
+
+# Functions written in CEL
+
+
+@cache
+def _template(cel: str) -> Expr:
+    """An expression over operands as a tree. Its own variables get names that no expression can have, so that they
+    hide none of an operand's."""
+    checked = tree.decode(engine.runtime().compile(cel).serialize())
+    own = {*engine.FOLD_VARIABLES}
+    for node in tree.walk(checked.expr):
+        if isinstance(node, Comprehension):
+            own |= {name for name in (node.variable, node.variable2, node.accumulator) if name.isidentifier()}
+
+    def rename(expr: Expr) -> Expr:
+        match expr:
+            case Call(_, "fold", (over, initial, step)):
+                return _fold(rename(over), rename(initial), rename(step))
+            case Ident(_, name) if name in own:
+                return replace(expr, name="@gpuward:" + name)
+            case Comprehension():
+                renamed = tree.map_children(expr, rename)
+                assert isinstance(renamed, Comprehension)
+                names = (expr.variable, expr.variable2, expr.accumulator)
+                variable, variable2, accumulator = (
+                    "@gpuward:" + name if name in own else name for name in names
+                )
+                return replace(renamed, variable=variable, variable2=variable2, accumulator=accumulator)
+            case _:
+                return tree.map_children(expr, rename)
+
+    return rename(checked.expr)
+
+
+def _fold(over: Expr, initial: Expr, step: Expr) -> Expr:
+    """``fold(list, initial, step)``: ``step`` of each element ``x`` and the ``result`` so far."""
+    return Comprehension(
+        _GENERATED,
+        variable="@gpuward:x",
+        range=over,
+        accumulator="@gpuward:result",
+        initial=initial,
+        condition=Constant(_GENERATED, True),
+        step=step,
+        result=Ident(_GENERATED, "@gpuward:result"),
+    )
+
+
+def _instantiate(cel: str, operands: tuple[Expr, ...]) -> Expr:
+    """The expression with operands in their places."""
+    return _put(_template(cel), dict(zip(engine.OPERANDS, operands, strict=False)))
+
+
+def _put(template: Expr, operands: Mapping[str, Expr], select: Callable[[Expr], Expr] | None = None) -> Expr:
+    """A template with operands in their places, and ``select(...)`` in it what ``select`` makes of its argument."""
+
+    def put(expr: Expr) -> Expr:
+        match expr:
+            case Ident(_, name):
+                return operands.get(name, expr)
+            case Call(_, "select", (argument,)) if select is not None:
+                return select(put(argument))
+            case _:
+                return tree.map_children(expr, put)
+
+    return put(template)
+
+
+def _optional(operand: Expr, select: Callable[[Expr], Expr]) -> Expr:
+    """An optional selection: nothing where the operand, or what it holds, has no fields or elements."""
+    return _put(_template(_OPTIONAL), {"a0": operand}, select)
+
+
+def with_variables(expr: Expr, variables: Mapping[str, Expr]) -> Expr:
+    """The tree with the composed variables it uses, each evaluated when first used and then kept.
+
+    ``variables`` are runnable trees in order of definition; each may use those before it.
+    """
+    used = _used(expr)
+    for name in reversed(list(variables)):
+        if name in used:
+            used |= _used(variables[name])
+    names = [name for name in variables if name in used]
+    if not names:
+        return expr
+    index = {VARIABLE_PREFIX + name: f"@index{position}" for position, name in enumerate(names)}
+
+    def put(node: Expr) -> Expr:
+        if isinstance(node, Ident):
+            return replace(node, name=index.get(node.name, node.name))
+        return tree.map_children(node, put)
+
+    # A construct of the library's for common subexpressions; it evaluates an element only when it is asked for.
+    values = ListExpr(_GENERATED, tuple(put(variables[name]) for name in names))
+    return Call(_GENERATED, "cel.@block", (values, put(expr)))
+
+
+def _used(expr: Expr) -> set[str]:
+    return {
+        node.name.removeprefix(VARIABLE_PREFIX)
+        for node in tree.walk(expr)
+        if isinstance(node, Ident) and node.name.startswith(VARIABLE_PREFIX)
+    }
+
+
+def reads_managed_fields(expr: Expr) -> bool:
+    """Whether evaluating may look at ``metadata.managedFields`` of an object: it names them, or takes the metadata or
+    the object whole."""
+    match expr:
+        case Select(_, Select(_, Ident(_, "object" | "oldObject"), "metadata", False), field):
+            return field == "managedFields"
+        case Select(_, Ident(_, "object" | "oldObject"), field, test_only):
+            return field == "metadata" and not test_only
+        case Ident(_, name):
+            return name in ("object", "oldObject")
+        case _:
+            return any(map(reads_managed_fields, tree.children(expr)))

@@ -1,0 +1,97 @@
+"""Results of the library as plain values, and its errors as ours."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from .errors import CelEvaluationError
+
+if TYPE_CHECKING:
+    from cel_expr_python import cel
+
+_PLAIN = frozenset(("BOOL", "INT", "UINT", "STRING"))
+_STATUS = re.compile(r"(?:[A-Z_]+: )+")
+_STATUS_SUFFIX = re.compile(r" \[[A-Z_]+\]$")
+
+_OUT_OF_STEPS = "Iteration budget exceeded"
+
+# How the library says things, and how Kubernetes (and so every user's search result) does.
+_REWORDED = (
+    (re.compile(r'Key not found in map : "(.*)"', re.DOTALL), r"no such key: \1"),
+    (re.compile(r"Key not found in map : (.*)", re.DOTALL), r"no such key: \1"),
+    (re.compile(r"No matching overloads found : (.*)", re.DOTALL), r"no such overload: \1"),
+    (
+        re.compile(r"Index error: index=(-?\d+) size=(\d+)"),
+        r"index out of bounds: \1, the list has \2 elements",
+    ),
+    (re.compile(r"divide by zero"), "division by zero"),
+    (re.compile(_OUT_OF_STEPS), "the expression takes more than 10000 loop steps"),
+    (re.compile(r'No value with name "(.*)" found in Activation'), r"\1 is not given"),
+)
+
+
+def ran_out_of_steps(error: Exception) -> bool:
+    """Whether an exception of the library's is an evaluation cut short, rather than one that cannot be."""
+    return _OUT_OF_STEPS in str(error)
+
+
+def message(text: str) -> str:
+    """An error of the library in plain words."""
+    text = _STATUS_SUFFIX.sub("", _STATUS.sub("", text, count=1))
+    for pattern, replacement in _REWORDED:
+        if pattern.fullmatch(text):
+            return pattern.sub(replacement, text)
+    return text
+
+
+def scalar(value: cel.Value, wanted: str) -> Any:
+    """A result that must be a ``bool`` or a ``string``.
+
+    Raises:
+        CelEvaluationError: the result is an error, or something else.
+    """
+    kind = value.type().name()
+    if kind == wanted.upper():
+        return value.value()
+    if kind == "ERROR":
+        raise CelEvaluationError(error_text(value))
+    raise CelEvaluationError(f"must evaluate to {wanted} but got {kind.partition('<')[0].lower()}")
+
+
+def plain(value: cel.Value) -> Any:
+    """A result as JSON has it: None, bool, int, float, str, list, dict with string keys.
+
+    Raises:
+        CelEvaluationError: the result is an error, or is no JSON value.
+    """
+    # Not ``plain_value()``: it loses a reference to None for every null and crashes on an optional within a list.
+    kind = value.type().name()
+    if kind in _PLAIN:
+        return value.value()
+    if kind == "NULL":
+        return None
+    if kind == "DOUBLE":
+        number = value.value()
+        if not math.isfinite(number):
+            raise CelEvaluationError(f"the result is {number}, which JSON cannot hold")
+        return number
+    if kind.startswith("LIST"):
+        return [plain(element) for element in value.value()]
+    if kind.startswith("MAP"):
+        items = value.value()
+        if not all(type(key) is str for key in items):
+            raise CelEvaluationError("the result is a map whose keys are not all strings")
+        return {key: plain(element) for key, element in items.items()}
+    if kind == "ERROR":
+        raise CelEvaluationError(error_text(value))
+    raise CelEvaluationError(f"the result is a {kind.partition('<')[0].lower()}; convert it with string()")
+
+
+def error_text(value: cel.Value) -> str:
+    """What an error value says. An optional has the same type."""
+    try:
+        return message(str(value.value()))
+    except TypeError:
+        return "the result is an optional; give its alternative with orValue()"
