@@ -308,6 +308,25 @@ def test_broken_json_document_does_not_hide_its_neighbours() -> None:
     ]
 
 
+# What JSON forbids stands before the place at which the text stops to be JSON.
+BROKEN_TWICE = [
+    '{"a": {"b": NaN}, ]}',
+    '{"a": {"b": 1, "b": 2}, "c\n": 1]',
+    '[1e999, "',
+    '{"a": {"b": 1, "b": 2}',
+    "[NaN}}}]",
+    '{"a": 99999999999999999999999999999, "b": NaN',
+]
+
+
+@pytest.mark.parametrize("text", BROKEN_TWICE)
+def test_json_that_is_broken_twice_is_an_error_all_the_same(text: str) -> None:
+    assert any(isinstance(document, DocumentError) for document in read(text))
+    first, *_, last = read(f"{{}}\n{text}")
+    assert isinstance(first, Document)
+    assert isinstance(last, DocumentError)
+
+
 @pytest.mark.parametrize(
     "opening", ["[", '{"a":', "{a: ", "- ", "? "], ids=["list", "JSON map", "flow map", "entries", "keys"]
 )

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -21,30 +21,49 @@ class Fault:
     message: str
 
 
-def read_json(text: str, at: int, max_depth: int) -> list[tuple[int, Any]] | None:
-    """The JSON documents that follow one another from the index ``at``: where each starts, and its data or a
-    Fault.
+class Found(NamedTuple):
+    """One JSON document: where in the text it starts and ends, and its data or what is wrong with it."""
 
-    None where the first of them is no JSON at all.
-    """
-    found: list[tuple[int, Any]] = []
+    start: int
+    end: int
+    data: Any
+
+
+def read_json(text: str, at: int, max_depth: int) -> list[Found] | None:
+    """The JSON documents that follow one another from the index ``at``; None where the first is no JSON at
+    all."""
+    found: list[Found] = []
     at = _skip_space(text, at)
     while at < len(text):
         try:
-            data, end = _STRICT.raw_decode(text, at)
-            refused = _too_deep(data, max_depth) or _has_half_characters(data, text, at, end)
+            document = _read_one(text, at, max_depth)
         except json.JSONDecodeError as error:
             if not found:
                 return None
-            found.append((at, Fault(error.pos, f"no JSON: {error.msg}")))
+            found.append(Found(at, len(text), Fault(error.pos, f"no JSON: {error.msg}")))
             break
-        except (_Refused, RecursionError):
-            data, end, refused = None, _end(text, at), True
-        if refused:
-            data = next(_faults(text, at, end, max_depth), Fault(at, "no JSON that Kubernetes would read"))
-        found.append((at, data))
-        at = _skip_space(text, end)
+        found.append(document)
+        at = _skip_space(text, document.end)
     return found
+
+
+def _read_one(text: str, at: int, max_depth: int) -> Found:
+    """The document that starts at an index.
+
+    Raises:
+        json.JSONDecodeError: it is no JSON.
+    """
+    try:
+        data, end = _STRICT.raw_decode(text, at)
+        if not _too_deep(data, max_depth) and not _has_half_characters(data, text, at, end):
+            return Found(at, end, data)
+    except _Refused:
+        _, end = _GRAMMAR.raw_decode(text, at)
+    except RecursionError:
+        # Where it ends cannot be told. What is refused comes before that.
+        end = len(text)
+    fault = next(_faults(text, at, end, max_depth), Fault(at, "no JSON that Kubernetes would read"))
+    return Found(at, end, fault)
 
 
 class _Refused(Exception):
@@ -80,20 +99,15 @@ _STRICT: Final = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_integer, parse_float=_float, parse_constant=_constant
 )
 
+# Says where a document ends, whatever is in it.
+_GRAMMAR: Final = json.JSONDecoder(parse_int=str, parse_float=str)
+
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
 def _skip_space(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
     return match.end() if match else at
-
-
-def _end(text: str, at: int) -> int:
-    """Where a document ends that is JSON by its grammar."""
-    try:
-        return json.JSONDecoder().raw_decode(text, at)[1]
-    except (ValueError, RecursionError):
-        return len(text)
 
 
 def _too_deep(data: Any, max_depth: int) -> bool:

@@ -108,8 +108,7 @@ def read_documents(
 
 
 def _decode(text: bytes) -> str:
-    """The characters of a text. Bytes that are no UTF-8 become lone surrogates, to be refused where they
-    stand.
+    """The characters of a text. Bytes that are no UTF-8 become lone surrogates, which are refused later.
 
     Raises:
         UnicodeDecodeError: the byte order mark promises UTF-16, and it is none.
@@ -168,8 +167,9 @@ class _Reader:
         """The documents of one part of the text, which starts at the line ``first`` (from 0)."""
         unprintable = _UNPRINTABLE.search(chunk)
         if unprintable:
-            line, column = _line_and_column(chunk, unprintable.start())
-            yield self._error(first + line + 1, column + 1, _why_unprintable(unprintable[0]))
+            at = unprintable.start()
+            line, column = first + chunk.count("\n", 0, at), _column(chunk, at)
+            yield self._error(line + 1, column + 1, _why_unprintable(unprintable[0]))
             return
         body = chunk.removeprefix("---").lstrip()
         if body[:1] in ("{", "["):
@@ -180,25 +180,30 @@ class _Reader:
         yield from self._yaml(chunk, first)
 
     def _json(self, chunk: str, start: int, first: int) -> list[Document | DocumentError] | None:
-        """The documents of a part that is JSON, one after another as kubectl accepts them; None if it is
-        not."""
+        """The documents of a part that is JSON, one after another as kubectl accepts them.
+
+        None where it is no JSON.
+        """
         found = read_json(chunk, start, MAX_DEPTH)
         if found is None:
             return None
         documents: list[Document | DocumentError] = []
-        for at, data in found:
+        # The line (from 0) that the index `counted` is on. Counted on, so that many documents cost no more
+        # than one.
+        line = counted = 0
+        for start, end, data in found:
+            line += chunk.count("\n", counted, start)
+            counted = start
             if isinstance(data, Fault):
-                line, column = _line_and_column(chunk, data.at)
-                documents.append(self._error(first + line + 1, column + 1, data.message))
+                below, column = line + chunk.count("\n", start, data.at), _column(chunk, data.at)
+                documents.append(self._error(first + below + 1, column + 1, data.message))
             elif data is not None:
-                line, column = _line_and_column(chunk, at)
-                # For the locator this one alone, where it stands; YAML knows no surrogate pairs.
-                alone = (
-                    "\n" * line + " " * column + _SURROGATE.sub(r"\\u0041", chunk[at:])
-                    if self.keep_text
-                    else ""
-                )
-                documents.append(self._document(data, first + line + 1, alone, first, 0))
+                # For the locator the document starts where it stands in its line; YAML knows no surrogate
+                # pairs.
+                text = ""
+                if self.keep_text:
+                    text = " " * _column(chunk, start) + _SURROGATE.sub(r"\\u0041", chunk[start:end])
+                documents.append(self._document(data, first + line + 1, text, first + line, 0))
         return documents
 
     def _yaml(self, chunk: str, first: int) -> Iterator[Document | DocumentError]:
@@ -293,9 +298,9 @@ def _why_no_token(character: str) -> str:
     return f"text cannot start with {character} here; put it in quotes"
 
 
-def _line_and_column(text: str, at: int) -> tuple[int, int]:
-    """The line and column, both from 0, of an index in a text."""
-    return text.count("\n", 0, at), at - text.rfind("\n", 0, at) - 1
+def _column(text: str, at: int) -> int:
+    """The column, from 0, of an index in a text."""
+    return at - text.rfind("\n", 0, at) - 1
 
 
 # --- one document ----------------------------------------------------------------------------------------
