@@ -15,7 +15,7 @@ from webhook.policy.findings import Action, Finding
 
 @dataclass(frozen=True, slots=True)
 class Mutated:
-    """The object after its mutations.
+    """The object after its mutations, and its pods.
 
     ``applied`` is what the request's answer may change; ``recorded`` goes on from there with the mutations of
     policies that only record, or is None where those change nothing. ``errors`` are mutations that failed.
@@ -37,18 +37,19 @@ def run(selected: Sequence[Selected], subjects: Subjects, phase: Phase) -> Mutat
     """
     if not _has_effect(subjects):
         return _nothing(subjects)
-    applied = Draft(subjects.request.obj or {})
-    state = subjects.original
+    drafts, state = _drafts(subjects.original), subjects.original
     applied_by: tuple[tuple[str, str], ...] = ()
     errors: list[Finding] = []
     # A pod that arrives at /validate is final: mutations that are applied at all have been applied to it.
     if not (subjects.is_pod and phase is Phase.VALIDATE):
         applying = [s for s in selected if s.policy.mutations and s.action is not Action.AUDIT]
-        applied, state, applied_by = _apply(applying, subjects, applied, state, errors)
+        drafts, state, applied_by = _apply(applying, subjects, state, errors)
+    applied = drafts[id(subjects.request.obj)]
     recording = [s for s in selected if s.policy.mutations and s.action is Action.AUDIT]
     if not recording:
         return Mutated(applied, state, applied_by, None, state, tuple(errors))
-    recorded, recorded_state, _ = _apply(recording, subjects, Draft(applied.object), state, errors)
+    drafts, recorded_state, _ = _apply(recording, subjects, state, errors)
+    recorded = drafts[id(subjects.request.obj)]
     return Mutated(
         applied, state, applied_by, recorded if recorded.changed else None, recorded_state, tuple(errors)
     )
@@ -68,16 +69,25 @@ def _nothing(subjects: Subjects) -> Mutated:
     return Mutated(Draft(subjects.request.obj or {}), state, (), None, state, ())
 
 
+# A draft for each of a state's roots.
+_Drafts = dict[int, Draft]
+
+
+def _drafts(state: State) -> _Drafts:
+    return {key: Draft(root) for key, root in state.roots().items()}
+
+
 def _apply(
-    selected: Sequence[Selected], subjects: Subjects, draft: Draft, state: State, errors: list[Finding]
-) -> tuple[Draft, State, tuple[tuple[str, str], ...]]:
+    selected: Sequence[Selected], subjects: Subjects, state: State, errors: list[Finding]
+) -> tuple[_Drafts, State, tuple[tuple[str, str], ...]]:
     """Run every mutation in order; each sees what the ones before it made.
 
     A mutation that fails is left out, and with it whatever it had done: the rest starts again without it.
     """
-    original, original_state = draft.object, state
+    original = state
     failed: set[int] = set()
     while True:
+        drafts, state = _drafts(original), original
         by: list[tuple[str, str]] = []
         crashed: MutationRule | None = None
         for chosen in selected:
@@ -85,29 +95,32 @@ def _apply(
             for rule in policy.mutations:
                 if id(rule) in failed:
                     continue
-                before = draft.revision
+                before = _revision(drafts)
                 try:
-                    _run_one(policy, rule, subjects, draft, state)
+                    _run_one(policy, rule, subjects, drafts, state)
                 except Exception as error:  # noqa: BLE001 - a rule's bug must never become the request's failure
                     crashed = rule
                     failed.add(id(rule))
                     errors.append(failed_rule(chosen, rule.name, error, mutation=True))
                     break
-                if draft.revision != before:
+                if _revision(drafts) != before:
                     by.append((policy.name, rule.name))
-                    state = State(subjects, draft.object)
+                    state = state.after({key: draft.object for key, draft in drafts.items()})
             if crashed is not None:
                 break
         if crashed is None:
-            return draft, state, tuple(by)
-        draft, state = Draft(original), original_state
+            return drafts, state, tuple(by)
+
+
+def _revision(drafts: _Drafts) -> int:
+    return sum(draft.revision for draft in drafts.values())
 
 
 def _run_one(
-    policy: CompiledPolicy, rule: MutationRule, subjects: Subjects, draft: Draft, state: State
+    policy: CompiledPolicy, rule: MutationRule, subjects: Subjects, drafts: _Drafts, state: State
 ) -> None:
     for pod in state.pods:
         if subjects.applies_to_pod(policy, pod, state) and not (
             policy.exceptions and subjects.exempt(policy, rule.name, pod.labels)
         ):
-            rule.mutation(pod, draft)
+            rule.mutation(pod, drafts[id(pod.written)])

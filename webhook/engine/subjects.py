@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from webhook.engine.decision import Exempted, Facts
 from webhook.engine.ruleset import Block, CompiledPolicy
 from webhook.kube.accelerators import Catalog
 from webhook.kube.gvk import POD
-from webhook.kube.path import MISSING, lookup
+from webhook.kube.path import Path
 from webhook.kube.pod import Pod
 from webhook.kube.review import AdmissionRequest
 from webhook.kube.shape import JSONObject, mapping
@@ -55,14 +55,26 @@ class State:
 
     __slots__ = ("_object_scope", "_pod_scopes", "_subjects", "object", "pods")
 
-    def __init__(self, subjects: Subjects, obj: JSONObject | None) -> None:
+    def __init__(self, subjects: Subjects, obj: JSONObject | None, pods: tuple[Pod, ...]) -> None:
         self._subjects = subjects
         self.object = obj
-        self.pods: tuple[Pod, ...] = ()
-        if obj is not None:
-            self.pods = find_pods(subjects.request.kind, obj, subjects.catalog, subjects.facts.device_classes)
+        self.pods = pods
         self._object_scope: Scope | None = None
         self._pod_scopes: dict[int, Scope] = {}
+
+    def roots(self) -> dict[int, JSONObject]:
+        """What the pods stand in, each once: the object itself and, in some workloads, pods put together from its
+        parts. Keys are the same in every state of the object."""
+        request = self._subjects.request
+        roots: dict[int, JSONObject] = {id(request.obj): self.object or {}}
+        for pod in self.pods:
+            roots[id(pod.written)] = pod.root
+        return roots
+
+    def after(self, roots: Mapping[int, JSONObject]) -> State:
+        """The state after changes to those roots."""
+        obj = roots[id(self._subjects.request.obj)]
+        return State(self._subjects, obj, tuple(pod.after(roots[id(pod.written)]) for pod in self.pods))
 
     def object_scope(self) -> Scope:
         """What an expression about the object itself sees. Converted to CEL once."""
@@ -76,8 +88,10 @@ class State:
             return self.object_scope()
         scope = self._pod_scopes.get(id(pod))
         if scope is None:
+            namespace = self._subjects.request.namespace
+            old = self._subjects.old_pod(pod)
             scope = self._subjects.scope(
-                pod.as_object(self._subjects.request.namespace), self._subjects.old_pod_object(pod)
+                pod.as_object(namespace), None if old is None else old.as_object(namespace)
             )
             self._pod_scopes[id(pod)] = scope
         return scope
@@ -86,7 +100,7 @@ class State:
 class Subjects:
     """What one review is about. Lives as long as the review."""
 
-    __slots__ = ("_attributes", "catalog", "exempted", "facts", "is_pod", "labels", "original", "request")
+    __slots__ = ("_attributes", "_old_pods", "catalog", "exempted", "facts", "is_pod", "original", "request")
 
     def __init__(self, request: AdmissionRequest, catalog: Catalog, facts: Facts) -> None:
         self.request = request
@@ -95,7 +109,13 @@ class Subjects:
         self.is_pod = request.kind == POD
         self.exempted: list[Exempted] = []
         self._attributes: JSONObject | None = None
-        self.original = State(self, request.obj)
+        self._old_pods: Mapping[Path, Pod] | None = None
+        self.original = State(self, request.obj, self._pods(request.obj))
+
+    def _pods(self, obj: JSONObject | None) -> tuple[Pod, ...]:
+        if obj is None:
+            return ()
+        return find_pods(self.request.kind, obj, self.catalog, self.facts.device_classes)
 
     def applies_to_pod(self, policy: CompiledPolicy, pod: Pod, state: State) -> bool:
         """Whether the policy is about this pod.
@@ -164,20 +184,11 @@ class Subjects:
             namespace_object=self._namespace_object(),
         )
 
-    def old_pod_object(self, pod: Pod) -> JSONObject | None:
+    def old_pod(self, pod: Pod) -> Pod | None:
         """The pod that stood at the same place before an update."""
-        if self.request.old_object is None:
-            return None
-        spec = lookup(self.request.old_object, pod.spec_path)
-        if spec is MISSING or type(spec) is not dict:
-            return None
-        metadata = lookup(self.request.old_object, pod.metadata_path)
-        return {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": metadata if type(metadata) is dict else {},
-            "spec": spec,
-        }
+        if self._old_pods is None:
+            self._old_pods = {old.place: old for old in self._pods(self.request.old_object)}
+        return self._old_pods.get(pod.place)
 
     def _request_attributes(self) -> JSONObject:
         """``request`` as expressions see it: the attributes of the admission request without the objects."""

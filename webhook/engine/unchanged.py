@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from webhook.engine.subjects import Subjects
+from webhook.engine.validate import Judged
 from webhook.kube.path import lookup
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject, mapping
@@ -21,42 +22,32 @@ from webhook.policy.findings import Action, Finding
 _NOT_THE_USERS: Final = frozenset({"metadata", "status"})
 
 
-def weaken(findings: list[Finding], subjects: Subjects) -> list[Finding]:
+def weaken(judged: list[Judged], subjects: Subjects) -> list[Finding]:
     """The findings, those that an update did not introduce weakened from Enforce to Warn."""
     request = subjects.request
     if request.operation != "UPDATE" or request.old_object is None or request.obj is None:
-        return findings
+        return [finding for finding, _ in judged]
+    before = {pod.place: pod for pod in subjects.original.pods}
     return [
         replace(finding, action=Action.WARN)
         if finding.action is Action.ENFORCE
         and not finding.error
-        and _is_old(finding, subjects, request.old_object)
+        and _is_old(finding, pod and before.get(pod.place), subjects, request.old_object)
         else finding
-        for finding in findings
+        for finding, pod in judged
     ]
 
 
-def _is_old(finding: Finding, subjects: Subjects, old: JSONObject) -> bool:
+def _is_old(finding: Finding, pod: Pod | None, subjects: Subjects, old: JSONObject) -> bool:
     new = subjects.request.obj
     assert new is not None
     if subjects.is_pod:
         return _same_in_pod(finding, new, old)
-    pod = next((pod for pod in subjects.original.pods if _inside(finding, pod)), None)
-    if pod is not None:
-        # The whole template: a new image in it makes new pods, and those will break the rule again.
-        return bool(
-            lookup(new, pod.spec_path) == lookup(old, pod.spec_path)
-            and lookup(new, pod.metadata_path) == lookup(old, pod.metadata_path)
-        )
-    return _same_object(new, old)
-
-
-def _inside(finding: Finding, pod: Pod) -> bool:
-    for root in (pod.spec_path, pod.metadata_path):
-        # A template of a bare PodSpec shares the object's own metadata, which says nothing about the template.
-        if finding.path[: len(root)] == root and root != ("metadata",):
-            return True
-    return False
+    if pod is None:
+        return _same_object(new, old)
+    # The whole template: a new image in it makes new pods, and those will break the rule again.
+    old_pod = subjects.old_pod(pod)
+    return old_pod is not None and old_pod.spec == pod.spec and old_pod.metadata == pod.metadata
 
 
 def _same_in_pod(finding: Finding, new: JSONObject, old: JSONObject) -> bool:

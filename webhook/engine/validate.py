@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from webhook.engine.errors import failed_rule
 from webhook.engine.mutate import Mutated
 from webhook.engine.ruleset import CheckRule, ExpressionRule
 from webhook.engine.subjects import Selected, State, Subjects
+from webhook.kube.path import Path
 from webhook.kube.pod import Pod
 from webhook.kube.shape import mapping
-from webhook.policy.findings import Action, Finding
+from webhook.policy.findings import Action, Finding, Violation
 
 
-def validate(selected: Sequence[Selected], subjects: Subjects, mutated: Mutated) -> list[Finding]:
+class Judged(NamedTuple):
+    """A finding, and the pod it is about; None where it is about the object as a whole."""
+
+    finding: Finding
+    pod: Pod | None
+
+
+def validate(selected: Sequence[Selected], subjects: Subjects, mutated: Mutated) -> list[Judged]:
     """Every finding of the selected policies, in their order.
 
     Policies that only record judge the object as their own mutations would have left it: that is what they would see
     if they were enforced.
     """
-    findings: list[Finding] = []
+    findings: list[Judged] = []
     for chosen in selected:
         policy = chosen.policy
         if not policy.checks and not policy.expressions:
@@ -29,26 +38,51 @@ def validate(selected: Sequence[Selected], subjects: Subjects, mutated: Mutated)
     return findings
 
 
-def _judge(chosen: Selected, subjects: Subjects, state: State) -> Iterator[Finding]:
+def _judge(chosen: Selected, subjects: Subjects, state: State) -> Iterator[Judged]:
     policy = chosen.policy
+    pods: list[Pod] = []
     for pod in state.pods:
         try:
             if not subjects.applies_to_pod(policy, pod, state):
                 continue
         except Exception as error:  # noqa: BLE001 - a condition that cannot be evaluated is a finding
-            yield failed_rule(chosen, "match", error)
+            yield Judged(failed_rule(chosen, "match", error), pod)
             continue
-        for rule in policy.checks:
-            if not (policy.exceptions and subjects.exempt(policy, rule.name, pod.labels)):
-                yield from _check(chosen, rule, pod)
-        for expression in policy.expressions:
-            if expression.on_pods and not (
-                policy.exceptions and subjects.exempt(policy, expression.name, pod.labels)
-            ):
-                yield from _evaluate(chosen, expression, state, pod)
+        pods.append(pod)
+        for finding in _judge_pod(chosen, subjects, state, pod):
+            yield Judged(finding, pod)
+    if pods:
+        for finding in _judge_workload(chosen, subjects, pods):
+            yield Judged(finding, None)
     on_object = [expression for expression in policy.expressions if not expression.on_pods]
     if on_object:
-        yield from _judge_object(chosen, subjects, state, on_object)
+        for finding in _judge_object(chosen, subjects, state, on_object):
+            yield Judged(finding, None)
+
+
+def _judge_pod(chosen: Selected, subjects: Subjects, state: State, pod: Pod) -> Iterator[Finding]:
+    policy = chosen.policy
+    for rule in policy.checks:
+        if not (policy.exceptions and subjects.exempt(policy, rule.name, pod.labels)):
+            yield from _check(chosen, rule, subjects, pod)
+    for expression in policy.expressions:
+        if expression.on_pods and not (
+            policy.exceptions and subjects.exempt(policy, expression.name, pod.labels)
+        ):
+            yield from _evaluate(chosen, expression, state, pod)
+
+
+def _judge_workload(chosen: Selected, subjects: Subjects, pods: Sequence[Pod]) -> Iterator[Finding]:
+    policy = chosen.policy
+    for rule in policy.checks:
+        concerned = pods
+        if policy.exceptions:
+            concerned = [pod for pod in pods if not subjects.exempt(policy, rule.name, pod.labels)]
+        try:
+            for violation in rule.check.check_workload(concerned):
+                yield _finding(chosen, rule, violation, violation.path)
+        except Exception as error:  # noqa: BLE001 - a rule's bug must never become the request's failure
+            yield failed_rule(chosen, rule.name, error)
 
 
 def _judge_object(
@@ -67,20 +101,25 @@ def _judge_object(
             yield from _evaluate(chosen, expression, state, None)
 
 
-def _check(chosen: Selected, rule: CheckRule, pod: Pod) -> Iterator[Finding]:
+def _check(chosen: Selected, rule: CheckRule, subjects: Subjects, pod: Pod) -> Iterator[Finding]:
     try:
         for violation in rule.check(pod):
-            yield Finding(
-                chosen.policy.name,
-                rule.name,
-                rule.severity,
-                chosen.action,
-                violation.path,
-                violation.reason,
-                violation.message,
-            )
-    except Exception as error:  # noqa: BLE001 - a rule's bug must never become the request's failure
+            path = violation.path if subjects.is_pod else pod.written_at(violation.path)
+            yield _finding(chosen, rule, violation, path)
+    except Exception as error:  # noqa: BLE001 - as above
         yield failed_rule(chosen, rule.name, error)
+
+
+def _finding(chosen: Selected, rule: CheckRule, violation: Violation, path: Path) -> Finding:
+    return Finding(
+        chosen.policy.name,
+        rule.name,
+        rule.severity,
+        chosen.action,
+        path,
+        violation.reason,
+        violation.message,
+    )
 
 
 def _evaluate(chosen: Selected, rule: ExpressionRule, state: State, pod: Pod | None) -> Iterator[Finding]:
@@ -98,9 +137,9 @@ def _evaluate(chosen: Selected, rule: ExpressionRule, state: State, pod: Pod | N
     if pod is not None and path:
         # The path of the rule starts at the pod; the pod may be a template deep in a workload.
         root = pod.metadata_path if path[0] == "metadata" else pod.spec_path
-        path = root + path[1:] if path[0] in ("metadata", "spec") else root + path
-    elif pod is not None and not path and pod.spec_path != ("spec",):
-        path = pod.spec_path
+        path = pod.written_at(root + path[1:] if path[0] in ("metadata", "spec") else root + path)
+    elif pod is not None and pod.place != ("spec",):
+        path = pod.place
     yield Finding(chosen.policy.name, rule.name, rule.severity, chosen.action, path, rule.reason, message)
 
 

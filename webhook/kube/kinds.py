@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
-
-from webhook.kube.workloads import WORKLOADS
 
 
 def _kinds(names: str) -> frozenset[str]:
@@ -45,21 +43,72 @@ BUILT_IN: Final[Mapping[str, frozenset[str]]] = {
     ),
 }
 
-# Groups of which every kind is known; in any other group (a custom resource's) any kind may exist.
-CLOSED_GROUPS: Final = frozenset(BUILT_IN)
+# Custom resources of which every kind is known, by group. Source: the API types of each project.
+CUSTOM: Final[Mapping[str, frozenset[str]]] = {
+    "kubeflow.org": _kinds(
+        "Experiment JAXJob MPIJob MXJob Notebook PVCViewer PaddleJob PodDefault Profile PyTorchJob ScheduledWorkflow"
+        " Suggestion TFJob Trial Viewer Workspace WorkspaceKind XGBoostJob"
+    ),
+    "trainer.kubeflow.org": _kinds("ClusterTrainingRuntime OptimizationJob TrainJob TrainingRuntime"),
+    "jobset.x-k8s.io": _kinds("JobSet"),
+    "leaderworkerset.x-k8s.io": _kinds("LeaderWorkerSet"),
+    "ray.io": _kinds("RayCluster RayCronJob RayJob RayService"),
+    "batch.volcano.sh": _kinds("CronJob Job Reservation"),
+    "flow.volcano.sh": _kinds("JobFlow JobTemplate"),
+    "scheduling.volcano.sh": _kinds("PodGroup Queue"),
+    "workload.codeflare.dev": _kinds("AppWrapper"),
+    "kueue.x-k8s.io": _kinds(
+        "AdmissionCheck ClusterQueue Cohort LocalQueue MultiKueueCluster MultiKueueConfig ProvisioningRequestConfig"
+        " ResourceFlavor Topology Workload WorkloadPriorityClass"
+    ),
+    "agents.x-k8s.io": _kinds("Sandbox"),
+    "extensions.agents.x-k8s.io": _kinds("SandboxClaim SandboxTemplate SandboxWarmPool"),
+    # Argo Workflows, Events, CD and Rollouts share a group.
+    "argoproj.io": _kinds(
+        "AnalysisRun AnalysisTemplate AppProject Application ApplicationSet ArgoCD ArgoCDExport"
+        " ClusterAnalysisTemplate ClusterWorkflowTemplate CronWorkflow EventBus EventSource Experiment"
+        " NotificationsConfiguration Rollout RolloutManager Sensor Workflow WorkflowArtifactGCTask"
+        " WorkflowEventBinding WorkflowTaskResult WorkflowTaskSet WorkflowTemplate"
+    ),
+    "serving.kserve.io": _kinds(
+        "ClusterLocalModel ClusterServingRuntime ClusterStorageContainer InferenceGraph InferenceService KernelCache"
+        " KernelCacheCapture KernelCacheNode KernelCacheNodeGroup LLMInferenceService LLMInferenceServiceConfig"
+        " LocalModelCache LocalModelNamespaceCache LocalModelNode LocalModelNodeGroup Predictor ServingRuntime"
+        " TrainedModel"
+    ),
+    "serving.kubeflow.org": _kinds("InferenceService TrainedModel"),
+    "serving.knative.dev": _kinds("Configuration DomainMapping Revision Route Service"),
+    "sparkoperator.k8s.io": _kinds("ScheduledSparkApplication SparkApplication SparkConnect"),
+    "keda.sh": _kinds("ClusterTriggerAuthentication ScaledJob ScaledObject TriggerAuthentication"),
+    "karpenter.sh": _kinds("Machine NodeClaim NodeOverlay NodePool Provisioner"),
+    "autoscaling.k8s.io": _kinds("VerticalPodAutoscaler VerticalPodAutoscalerCheckpoint"),
+    "monitoring.coreos.com": _kinds(
+        "Alertmanager AlertmanagerConfig PodMonitor Probe Prometheus PrometheusAgent PrometheusRule ScrapeConfig"
+        " ServiceMonitor ThanosRuler"
+    ),
+    # Gone from Kubernetes since 1.22.
+    "extensions": _kinds("DaemonSet Deployment Ingress NetworkPolicy PodSecurityPolicy ReplicaSet"),
+}
+
+# Groups of which every kind is known; in any other group any kind may exist.
+KNOWN: Final[Mapping[str, frozenset[str]]] = {**BUILT_IN, **CUSTOM}
+
+Kind = tuple[str, str]
+"""A group and a kind."""
 
 
-def group_of(kind: str) -> str | None:
-    """The group meant by a kind written alone: the built-in one if there is one, else that of a known workload.
+def group_of(kind: str, declared: Iterable[Kind] = ()) -> str | None:
+    """The group meant by a kind written alone: the built-in one if there is one, else that of a custom resource.
 
-    Kubernetes' own kinds win over a custom resource of the same name (``Job`` is ``batch``, not Volcano's).
+    Kubernetes' own kinds win over a custom resource of the same name (``Job`` is ``batch``, not Volcano's), known
+    ones over those ``declared`` in configuration.
     """
-    for group, kinds in BUILT_IN.items():
+    for group, kinds in KNOWN.items():
         if kind in kinds:
             return group
-    return next((group for group, known in WORKLOADS if known == kind), None)
+    return next((group for group, name in declared if name == kind), None)
 
 
-def known_kinds() -> frozenset[str]:
+def known_kinds(declared: Iterable[Kind] = ()) -> frozenset[str]:
     """Every kind known by name, for suggestions."""
-    return frozenset().union(*BUILT_IN.values(), (kind for _, kind in WORKLOADS))
+    return frozenset().union(*KNOWN.values(), (kind for _, kind in declared))

@@ -1,8 +1,14 @@
 """One pod, read: what every rule looks at.
 
-A ``Pod`` is a view of a pod's or pod template's ``metadata`` and ``spec`` inside the object the user wrote. It copies
+A ``Pod`` is a view of a pod's or pod template's ``metadata`` and ``spec`` inside some object, its ``root``. It copies
 nothing, and works out once what several rules need: the containers of every kind, the accelerators requested.
-It is valid until the object changes.
+It is valid until the root changes.
+
+Mostly the root is the object the user wrote. Some workloads, though, describe a pod in pieces that stand apart (an
+Argo template and its workflow's defaults, a KServe model beside a PodSpec). There the root is a Pod object put
+together from the pieces, and ``sources`` says where each piece was written; see ``webhook.kube.workloads``.
+Rules need not know: they read, and mutations write, the root under ``field`` and ``meta``, and ``written_at`` leads
+from there to the user's own text.
 """
 
 from __future__ import annotations
@@ -12,7 +18,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 
 from webhook.kube.accelerators import Accelerator, Catalog
-from webhook.kube.path import Path
+from webhook.kube.path import MISSING, Path, lookup
 from webhook.kube.quantity import quantity_or_none
 from webhook.kube.shape import JSONObject, indexed, items, mapping, text
 
@@ -25,7 +31,7 @@ _NO_ACCELERATORS: Final[Mapping[str, Decimal]] = {}
 
 
 class Container:
-    """One container of a pod: ``raw`` is the map the user wrote, ``path`` where it stands in the whole object."""
+    """One container of a pod: ``raw`` is the map the user wrote, ``path`` where it stands in the pod's root."""
 
     __slots__ = (
         "_accelerators",
@@ -79,7 +85,7 @@ class Container:
         return self._accelerators
 
     def field(self, *segments: str | int) -> Path:
-        """The path of a field of this container in the whole object."""
+        """The path of a field of this container in the pod's root."""
         return self.path + segments
 
 
@@ -98,9 +104,12 @@ def _accelerators(limits: JSONObject, requests: JSONObject, catalog: Catalog) ->
 class Pod:
     """A pod or pod template.
 
-    ``metadata`` and ``spec`` are the user's own maps (empty where absent), ``metadata_path`` and ``spec_path`` where
-    they stand in the whole object. ``device_classes`` gives the DeviceClasses behind a claim or claim template by
-    its name, as far as they are known.
+    ``metadata`` and ``spec`` are the maps in ``root`` at ``metadata_path`` and ``spec_path`` (empty where absent).
+    ``device_classes`` gives the DeviceClasses behind a claim or claim template by its name, as far as they are known.
+
+    ``replicas`` is how many pods the workload makes of this template at most: 1 for a pod, and where the object does
+    not say. ``replicas_path`` is where the user writes that number, empty where nobody does.
+    ``written`` is the root as it was before any mutation, which the paths of findings are about.
     """
 
     __slots__ = (
@@ -111,8 +120,12 @@ class Pod:
         "metadata",
         "metadata_path",
         "replicas",
+        "replicas_path",
+        "root",
+        "sources",
         "spec",
         "spec_path",
+        "written",
     )
 
     def __init__(
@@ -125,7 +138,14 @@ class Pod:
         spec_path: Path = ("spec",),
         device_classes: Mapping[str, tuple[str, ...]] | None = None,
         replicas: int = 1,
+        replicas_path: Path = (),
+        root: JSONObject | None = None,
+        sources: Mapping[Path, Path] | None = None,
+        written: JSONObject | None = None,
     ) -> None:
+        """``sources`` maps paths in the root to the paths in the user's object where those parts were written;
+        without it the root is the user's object. Without ``root``, metadata and spec are a pod of their own.
+        """
         self.metadata = metadata
         self.spec = spec
         self.catalog = catalog
@@ -133,6 +153,10 @@ class Pod:
         self.spec_path = spec_path
         self.device_classes = device_classes
         self.replicas = replicas
+        self.replicas_path = replicas_path
+        self.root: JSONObject = {"metadata": metadata, "spec": spec} if root is None else root
+        self.sources = sources
+        self.written = self.root if written is None else written
         self.containers: Final = tuple(
             Container(raw, list_name, index, (*spec_path, list_name, index), catalog)
             for list_name in CONTAINER_LISTS
@@ -141,13 +165,69 @@ class Pod:
         )
         self._accelerators: dict[str, Decimal] | None = None
 
+    @classmethod
+    def inside(
+        cls,
+        root: JSONObject,
+        catalog: Catalog,
+        *,
+        metadata_path: Path = ("metadata",),
+        spec_path: Path = ("spec",),
+        **known: Any,
+    ) -> Pod:
+        """The pod whose metadata and spec stand at these paths of ``root``; further arguments as for ``Pod``."""
+        return cls(
+            _map_at(root, metadata_path),
+            _map_at(root, spec_path),
+            catalog,
+            metadata_path=metadata_path,
+            spec_path=spec_path,
+            root=root,
+            **known,
+        )
+
+    def after(self, root: JSONObject) -> Pod:
+        """The same pod in a changed copy of its root."""
+        return Pod.inside(
+            root,
+            self.catalog,
+            metadata_path=self.metadata_path,
+            spec_path=self.spec_path,
+            device_classes=self.device_classes,
+            replicas=self.replicas,
+            replicas_path=self.replicas_path,
+            sources=self.sources,
+            written=self.written,
+        )
+
     def field(self, *segments: str | int) -> Path:
-        """The path of a field of the pod's spec in the whole object."""
+        """The path of a field of the pod's spec in its root: what mutations write to."""
         return self.spec_path + segments
 
     def meta(self, *segments: str | int) -> Path:
-        """The path of a field of the pod's metadata in the whole object."""
+        """The path of a field of the pod's metadata in its root."""
         return self.metadata_path + segments
+
+    def written_at(self, path: Path) -> Path:
+        """Where in the object the user wrote is what stands in the root at ``path``, or would be added there.
+
+        Items of lists that mutations moved are found again by their names. What a mutation added is nowhere in the
+        user's object; the path then ends at what holds it.
+        """
+        if self.root is not self.written:
+            path = _before(path, self.root, self.written)
+        if self.sources is None:
+            return path
+        for length in range(len(path), 0, -1):
+            source = self.sources.get(path[:length])
+            if source is not None:
+                return source + path[length:]
+        return path
+
+    @property
+    def place(self) -> Path:
+        """Where the user wrote the pod's spec: what tells the pods of one object apart."""
+        return self.spec_path if self.sources is None else self.sources.get(self.spec_path, self.spec_path)
 
     @property
     def labels(self) -> JSONObject:
@@ -260,3 +340,38 @@ class Pod:
         if namespace and "namespace" not in metadata:
             metadata["namespace"] = namespace
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": self.spec}
+
+
+def _map_at(root: JSONObject, path: Path) -> JSONObject:
+    found = lookup(root, path[:-1])
+    return mapping(found, str(path[-1])) if type(found) is dict else mapping({}, "")
+
+
+def _before(path: Path, now: Any, before: Any) -> Path:
+    """The path in ``before`` of what stands at ``path`` in ``now``, as far as it was there."""
+    for depth, segment in enumerate(path):
+        if isinstance(segment, int) and type(now) is list and segment < len(now):
+            index = _index_before(now[segment], segment, before)
+            if index is None:
+                return path[:depth]
+            path = (*path[:depth], index, *path[depth + 1 :])
+            now, before = now[segment], before[index]
+        else:
+            now, before = lookup(now, (segment,)), lookup(before, (segment,))
+    return path
+
+
+def _index_before(item: Any, index: int, before: Any) -> int | None:
+    """Where a list's item was: at its own index, unless another item of a name is there now."""
+    if type(before) is not list:
+        return None
+    name = _name(item)
+    if name is MISSING:
+        return index if index < len(before) else None
+    if index < len(before) and _name(before[index]) == name:
+        return index
+    return next((i for i, other in enumerate(before) if _name(other) == name), None)
+
+
+def _name(item: Any) -> Any:
+    return item.get("name", MISSING) if type(item) is dict else MISSING

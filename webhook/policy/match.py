@@ -8,9 +8,9 @@ from fnmatch import translate
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from webhook.kube.gvk import GroupVersionKind
-from webhook.kube.kinds import BUILT_IN, CLOSED_GROUPS, group_of, known_kinds
+from webhook.kube.kinds import KNOWN, group_of, known_kinds
 from webhook.kube.shape import mapping, text
-from webhook.kube.workloads import carries_pods
+from webhook.kube.workloads import may_carry_pods
 from webhook.policy.problems import did_you_mean
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def parse_kind(written: str) -> KindPattern:
         raise ValueError(
             f'"{version}" in "{written}" is no API version; write group/version/Kind, such as apps/v1/Deployment'
         )
-    if group in CLOSED_GROUPS and kind != "*" and kind not in BUILT_IN[group]:
+    if group in KNOWN and kind != "*" and kind not in KNOWN[group]:
         elsewhere = group_of(kind)
-        hint = did_you_mean(kind, BUILT_IN[group])
+        hint = did_you_mean(kind, KNOWN[group])
         if elsewhere is not None and elsewhere != group:
             hint = f'did you mean "{elsewhere + "/" if elsewhere else ""}{version}/{kind}"?'
         where = f'group "{group}"' if group else "the core group"
@@ -186,7 +186,7 @@ class Matcher:
         elif self.kinds:
             if not any(pattern.matches(kind) for pattern in self.kinds):
                 return False
-        elif not carries_pods(kind):
+        elif not may_carry_pods(kind):
             return False
         if operation not in self._operations and "*" not in self._operations:
             return False

@@ -8,7 +8,7 @@ judges or changes one pod. Instances are immutable and shared between requests.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -68,7 +68,15 @@ class Check(Rule):
 
     @abstractmethod
     def __call__(self, pod: Pod) -> Iterable[Violation]:
-        """Judge one pod. Must not raise on any JSON, however odd its types."""
+        """Judge one pod; paths of violations are those of its root. Must not raise on any JSON, however odd."""
+
+    def check_workload(self, pods: Sequence[Pod]) -> Iterable[Violation]:  # noqa: ARG002 - for those that override it
+        """Judge what a whole object asks for: all its pods that the policy is about, each ``pod.replicas`` times.
+
+        Called besides, not instead of, the judgement of each pod. Paths of violations are those of the object the
+        user wrote. Most checks have nothing to say here.
+        """
+        return ()
 
 
 class Mutation(Rule):
@@ -76,7 +84,7 @@ class Mutation(Rule):
 
     @abstractmethod
     def __call__(self, pod: Pod, draft: Draft) -> None:
-        """Record the changes for one pod in the draft, under the pod's own paths.
+        """Record the changes for one pod in the draft, which is of the pod's root, under the pod's own paths.
 
         ``pod`` shows the state before this mutation. Must not raise on any JSON.
         """

@@ -1,0 +1,120 @@
+"""Where pods are inside the objects that make them.
+
+``WORKLOADS`` names, for each kind known to carry pods, what finds them; a kind that nobody named is searched for
+what has a pod's shape. What is found becomes a ``Pod``, in one of two ways:
+
+- A pod template that stands in one place is seen where it stands: the pod's root is the object itself, and what
+  mutations would change of its pods is changed in a copy of the object.
+- A pod whose parts stand in several places, or beside what is no part of it, is put together as the Pod object that
+  the controller would make. Rules judge and mutations change that object. Changing the user's object instead
+  cannot be right: a toleration added to one template of a workflow takes away those of the whole workflow from it.
+  As nothing of a workload is ever patched, nothing is lost; only the paths of findings are led back to where the
+  user wrote, or would write, what they are about (``Pod.written_at``).
+
+Either way rules see an ordinary pod, and a finding's path is one in the object the user wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from webhook.kube.accelerators import Catalog
+from webhook.kube.gvk import GroupVersionKind, parse_api_version
+from webhook.kube.kinds import BUILT_IN, Kind
+from webhook.kube.pod import Pod
+from webhook.kube.shape import JSONObject, text
+from webhook.kube.workloads.discovery import discover
+from webhook.kube.workloads.parts import Described, Embedded
+from webhook.kube.workloads.paths import Finder, nothing
+from webhook.kube.workloads.table import WORKLOADS
+
+# Whole objects inside others (a workload in an AppWrapper) are not nested any deeper than this.
+_EMBEDDED: Final = 4
+
+# Their objects have pods' shapes in them to say what pods must be like.
+_POLICY_GROUPS: Final = frozenset(
+    {
+        "constraints.gatekeeper.sh",
+        "gpuward.dev",
+        "kyverno.io",
+        "mutations.gatekeeper.sh",
+        "policies.kubewarden.io",
+        "policies.kyverno.io",
+        "templates.gatekeeper.sh",
+    }
+)
+
+Finders = Mapping[Kind, Finder]
+
+_NOTHING: Final[Finders] = {}
+
+
+def carries_pods(kind: GroupVersionKind) -> bool:
+    """Whether objects of this kind are known to describe pods: Pod itself or a kind of ``WORKLOADS``."""
+    return (kind.group, kind.kind) in WORKLOADS or (kind.group, kind.kind) == ("", "Pod")
+
+
+def may_carry_pods(kind: GroupVersionKind) -> bool:
+    """Whether objects of this kind can describe pods: the known ones, and any custom resource.
+
+    Built-in kinds that describe none (ConfigMap, Secret, Lease ...) cannot, so that they cost nothing; neither can
+    policies about pods.
+    """
+    if kind.group in BUILT_IN or kind.group in _POLICY_GROUPS:
+        return carries_pods(kind)
+    return True
+
+
+def find_pods(
+    kind: GroupVersionKind,
+    obj: JSONObject,
+    catalog: Catalog,
+    device_classes: Mapping[str, tuple[str, ...]] | None = None,
+    own: Finders = _NOTHING,
+) -> tuple[Pod, ...]:
+    """Every pod an object describes: itself if it is a Pod, else one for each of its pod templates.
+
+    ``own`` finds the pods of kinds that were described in configuration. A template that is absent or no map is left
+    out. ``Pod.written_at`` leads to paths from the root of ``obj``.
+    """
+    if kind.kind == "Pod" and kind.group == "":
+        return (Pod.inside(obj, catalog, device_classes=device_classes),)
+    return tuple(
+        Pod.inside(
+            obj if found.root is None else found.root,
+            catalog,
+            metadata_path=found.metadata_path,
+            spec_path=found.spec_path,
+            device_classes=device_classes,
+            replicas=found.replicas,
+            replicas_path=found.replicas_path,
+            sources=found.sources,
+        )
+        for found in _describe(kind, obj, own, 0)
+    )
+
+
+def _describe(kind: GroupVersionKind, obj: JSONObject, own: Finders, depth: int) -> Iterator[Described]:
+    for found in _finder(kind, own)(obj):
+        if isinstance(found, Described):
+            yield found
+        elif depth < _EMBEDDED:
+            for pod in _describe_embedded(found, own, depth + 1):
+                yield pod.below(found.path)
+
+
+def _describe_embedded(found: Embedded, own: Finders, depth: int) -> Iterator[Described]:
+    kind = parse_api_version(text(found.obj, "apiVersion"), text(found.obj, "kind"))
+    if (kind.group, kind.kind) == ("", "Pod"):
+        yield Described()
+    else:
+        yield from _describe(kind, found.obj, own, depth)
+
+
+def _finder(kind: GroupVersionKind, own: Finders) -> Finder:
+    name = (kind.group, kind.kind)
+    finder = own.get(name) or WORKLOADS.get(name)
+    if finder is not None:
+        return finder
+    return discover if may_carry_pods(kind) else nothing

@@ -1,0 +1,162 @@
+"""Pod templates that stand in one place: their paths, and how many pods are made of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from webhook.kube.path import Path, lookup
+from webhook.kube.shape import JSONObject
+from webhook.kube.workloads.parts import (
+    Described,
+    Embedded,
+    Found,
+    Part,
+    count,
+    labels_and_annotations,
+    made_pod,
+)
+
+# Finds what an object describes.
+Finder = Callable[[JSONObject], Iterator[Found]]
+
+# A path with wildcards: ``*`` is every value of a map, ``[]`` every item of a list.
+Segments = tuple[str, ...]
+
+_WILDCARDS: Final = ("*", "[]")
+
+
+def segments(dotted: str) -> Segments:
+    """``spec.groups[*].template`` as segments; ``.*`` stands for every value of a map, ``[*]`` for every item."""
+    return tuple(segment for segment in dotted.replace("[*]", ".[]").split(".") if segment)
+
+
+def template(dotted: str, *, replicas: tuple[str, ...] = ()) -> Finder:
+    """A PodTemplateSpec (``metadata`` and ``spec``) at each place the path leads to.
+
+    ``replicas`` are the paths of the numbers that, multiplied, give how many pods are made of it; their wildcards
+    stand for what those of the template's path stand for, in order. One that is absent is 1.
+    """
+    where = segments(dotted)
+    counts = tuple(map(segments, replicas))
+
+    def find(obj: JSONObject) -> Iterator[Found]:
+        for path, _ in walk(obj, where):
+            number, number_path = _replicas(obj, counts, bound(where, path))
+            yield Described((*path, "metadata"), (*path, "spec"), replicas=number, replicas_path=number_path)
+
+    return find
+
+
+def pod_spec(dotted: str) -> Finder:
+    """A bare PodSpec at each place the path leads to; its pods take the labels and annotations of their object."""
+    where = segments(dotted)
+
+    def find(obj: JSONObject) -> Iterator[Found]:
+        for path, node in walk(obj, where):
+            if "containers" in node:
+                metadata = labels_and_annotations(Part(obj, ()).get("metadata"))
+                yield made_pod(metadata, Part(node, path))
+
+    return find
+
+
+def whole_object(dotted: str) -> Finder:
+    """A whole object at each place the path leads to."""
+    where = segments(dotted)
+
+    def find(obj: JSONObject) -> Iterator[Found]:
+        for path, node in walk(obj, where):
+            yield Embedded(path, node)
+
+    return find
+
+
+def each(*finders: Finder) -> Finder:
+    """What any of these finds, in this order."""
+
+    def find(obj: JSONObject) -> Iterator[Found]:
+        for finder in finders:
+            yield from finder(obj)
+
+    return find
+
+
+def nothing(obj: JSONObject) -> Iterator[Found]:  # noqa: ARG001 - a Finder
+    """The finder of kinds that carry no pods."""
+    return iter(())
+
+
+def walk(node: Any, where: Segments, path: Path = ()) -> Iterator[tuple[Path, JSONObject]]:
+    """The maps that a path with wildcards leads to, each with its own path."""
+    if not where:
+        if type(node) is dict:
+            yield path, node
+        return
+    head, rest = where[0], where[1:]
+    if head == "[]":
+        if type(node) is list:
+            for index, item in enumerate(node):
+                yield from walk(item, rest, (*path, index))
+    elif type(node) is dict:
+        if head == "*":
+            for key, value in node.items():
+                yield from walk(value, rest, (*path, key))
+        elif head in node:
+            yield from walk(node[head], rest, (*path, head))
+
+
+def bound(where: Segments, path: Path) -> Path:
+    """What the wildcards of ``where`` stand for in ``path``."""
+    return tuple(step for segment, step in zip(where, path, strict=True) if segment in _WILDCARDS)
+
+
+def _replicas(obj: JSONObject, counts: tuple[Segments, ...], wildcards: Path) -> tuple[int, Path]:
+    number = 1
+    place: Path = ()
+    for where in counts:
+        path = _resolve(where, wildcards)
+        factor = count(lookup(obj, path))
+        if path[-1] == "parallelism":
+            # A Job runs no more pods at once than it still needs.
+            factor = min(factor, count(lookup(obj, (*path[:-1], "completions")), default=factor))
+        number *= factor
+        place = place or path
+    return number, place
+
+
+def _resolve(where: Segments, wildcards: Path) -> Path:
+    rest = iter(wildcards)
+    return tuple(next(rest) if segment in _WILDCARDS else segment for segment in where)
+
+
+# What a segment of a path in configuration looks like.
+_SEGMENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\[\*\])*|\*", re.ASCII)
+
+
+def parse_template_path(written: str) -> Segments:
+    """Read the path of a pod template as configuration has it: ``spec.roles[*].template``, ``spec.groups.*.pod``.
+
+    Raises:
+        ValueError: nothing can be a pod template there; the message says what to write.
+    """
+    for step in written.split("."):
+        if re.search(r"\[\d+\]", step):
+            raise ValueError(f'"{written}" names one item of a list; write [*] for every item')
+        if not _SEGMENT.fullmatch(step):
+            raise ValueError(
+                f'"{written}" is no path; write keys with dots between them, [*] for every item of a list and * for '
+                "every value of a map, such as spec.roles[*].template"
+            )
+    found = segments(written)
+    if found[0] in ("metadata", "status", "apiVersion", "kind"):
+        raise ValueError(f'"{written}" cannot be a pod template: {found[0]} describes no pods')
+    if found[0] in _WILDCARDS:
+        raise ValueError(f'"{written}" must start with a field of the object, such as spec')
+    if found[-1] in ("containers", "initContainers", "ephemeralContainers") or found[-2:-1] == (
+        "containers",
+    ):
+        parent = written.partition(f".{found[-1] if found[-1] != '[]' else found[-2]}")[0]
+        raise ValueError(f'"{written}" leads to containers; name the pod template around them: {parent}')
+    return found
