@@ -453,6 +453,33 @@ def whole_numbers(value: Any) -> Any:
     return value
 
 
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A good text in which some things were put where they do not belong."""
+    value = draw(plain_data)
+    stream = f"{{}}\n{json.dumps([value])}"
+    text = draw(st.sampled_from([json.dumps([value], indent=1), yaml.safe_dump({"a": value}), stream]))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(text)))
+        dropped = draw(st.integers(0, 3))
+        text = text[:at] + draw(st.sampled_from(DAMAGES)) + text[at + dropped :]
+    return text.encode()
+
+
+DAMAGES = [
+    "", "\n", "---\n", "...\n", "{", "}", "[", "]", '"', "'", ":", ": ", "- ", ",", "NaN", "1e999", "\\ud800", "\\", "\t",
+    "&a ", "*a", "<<: ", "!x ", "!!int ", "|\n", "? ", "%", "#", "\x00", '"k":1,"k":1,', "[" * 200, "9" * 5000,
+]  # fmt: skip
+
+
+@given(damaged())
+def test_damage_is_an_error_or_harmless_and_never_raises(content: bytes) -> None:
+    for document in read_documents(content, "f", positions=True):
+        if isinstance(document, Document):
+            json.dumps(document.data, allow_nan=False)
+            document.locate(("a", "b", 0), offset=(2, 2))
+
+
 @given(plain_data)
 def test_json_reads_as_itself(value: Any) -> None:
     expected = [[whole_numbers(value)]]
