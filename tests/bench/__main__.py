@@ -65,11 +65,11 @@ def main() -> int:
     if "in-process" in parts:
         _say("in this process")
         sets = {name: bodies.sets[name] for name in (TRAIN, NOTEBOOK, ALL)}
-        result["inProcess"] = inprocess.measure(sets, 0.1 if args.quick else 0.5)
+        result["inProcess"] = inprocess.measure(sets, 0.05 if args.quick else 0.5)
     if "offline" in parts:
         _say("offline")
         try:
-            result["offline"] = offline.measure(3 if args.quick else 9)
+            result["offline"] = offline.measure(2 if args.quick else 9)
         except offline.OfflineError as error:
             print(f"bench: {error}", file=sys.stderr)
             failed = True
