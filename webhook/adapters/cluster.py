@@ -99,7 +99,13 @@ class Cluster:
             async with response:
                 if response.status != 200:
                     raise ClusterError(f"{path}: {_reason(await response.read(), response)}", response.status)
-                yield response
+                try:
+                    yield response
+                finally:
+                    # An answer that is left half-read ends its connection. Its TLS goodbye would be waited for,
+                    # and a watch is given up because the other side is silent.
+                    if not response.content.at_eof() and response.connection and response.connection.transport:
+                        response.connection.transport.abort()
         except TimeoutError:
             raise ClusterError(f"{path}: no answer within {seconds:g} s") from None
         except (ClientError, OSError) as error:
