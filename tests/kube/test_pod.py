@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from webhook.kube.accelerators import Accelerator, Catalog, Taint
+from webhook.kube.path import Path
 from webhook.kube.pod import Pod
 
 CATALOG = Catalog(
@@ -131,3 +132,69 @@ def test_every_list_of_containers_is_seen_with_its_path() -> None:
 def test_a_container_without_a_name_is_called_by_its_place() -> None:
     (nameless,) = pod({"containers": [{"image": "x"}]}).containers
     assert nameless.name == "containers[0]"
+
+
+def in_a_workload(sources: dict[Path, Path] | None = None) -> Pod:
+    containers = [{"name": "a"}, {"name": "b"}, {"image": "nameless"}]
+    root = {"at": {"metadata": {}, "spec": {"containers": containers, "tolerations": [{"key": "x"}]}}}
+    return Pod.inside(
+        root, CATALOG, metadata_path=("at", "metadata"), spec_path=("at", "spec"), sources=sources, replicas=3
+    )
+
+
+SPEC = ("at", "spec")
+
+
+@pytest.mark.parametrize(
+    ("path", "written"),
+    [
+        ((*SPEC, "containers", 0, "image"), (*SPEC, "containers", 0, "image")),
+        ((*SPEC, "containers", 1), (*SPEC, "containers")),
+        ((*SPEC, "containers", 2, "image"), (*SPEC, "containers", 1, "image")),
+        ((*SPEC, "containers", 9, "image"), (*SPEC, "containers", 9, "image")),
+        ((*SPEC, "tolerations", 1, "key"), (*SPEC, "tolerations")),
+        ((*SPEC, "volumes", 0), (*SPEC, "volumes")),
+        ((*SPEC, "nodeSelector", "x"), (*SPEC, "nodeSelector", "x")),
+        (("at", "metadata", "labels", "team"), ("at", "metadata", "labels", "team")),
+    ],
+    ids=[
+        "as it was",
+        "added between others",
+        "moved by what was added",
+        "never there",
+        "added at the end",
+        "added with its list",
+        "absent",
+        "metadata",
+    ],
+)
+def test_a_path_after_a_mutation_leads_to_what_was_written(path: Path, written: Path) -> None:
+    before = in_a_workload()
+    spec = before.spec
+    mutated = {
+        **spec,
+        "containers": [{"name": "a"}, {"name": "new"}, {"name": "b"}, {"image": "nameless"}],
+        "tolerations": [*spec["tolerations"], {"key": "y"}],
+        "volumes": [{"name": "v"}],
+    }
+    after = before.after({"at": {"metadata": {"labels": {"team": "a"}}, "spec": mutated}})
+    assert after.written_at(path) == written
+    assert (after.labels, after.replicas, after.written) == ({"team": "a"}, 3, before.root)
+
+
+def test_sources_say_where_the_parts_of_a_pod_were_written() -> None:
+    sources: dict[Path, Path] = {
+        SPEC: ("spec", "predictor"),
+        (*SPEC, "containers", 1): ("spec", "predictor", "model"),
+        (*SPEC, "containers", 1, "image"): ("spec", "image"),
+    }
+    pod = in_a_workload(sources)
+    assert pod.place == ("spec", "predictor")
+    assert pod.written_at((*SPEC, "containers", 0)) == ("spec", "predictor", "containers", 0)
+    assert pod.written_at((*SPEC, "containers", 1, "env", 0)) == ("spec", "predictor", "model", "env", 0)
+    assert pod.written_at((*SPEC, "containers", 1, "image")) == ("spec", "image")
+    assert pod.written_at(("elsewhere",)) == ("elsewhere",)
+    # A container that is moved takes its origin with it.
+    spec = {**pod.spec, "containers": [{"name": "new"}, *pod.spec["containers"]]}
+    moved = pod.after({"at": {"spec": spec}})
+    assert moved.written_at((*SPEC, "containers", 2, "env")) == ("spec", "predictor", "model", "env")

@@ -109,7 +109,7 @@ def _pod(main: str, template: Part, spec: Part) -> Described:
 
 
 def _given(own: Part, of_workflow: Part) -> Part:
-    return of_workflow if own.value is None else own
+    return of_workflow if own.value is None and of_workflow.value is not None else own
 
 
 def _main_containers(main: str, template: Part) -> list[Part]:

@@ -105,18 +105,19 @@ class Part(NamedTuple):
         return type(self.value) is dict
 
     def having(self, /, **members: Part | Any) -> Part:
-        """A map with these members besides its own; a Part brings its origin with it, None is left out."""
+        """A map with these members besides its own.
+
+        A Part brings its origin with it. One without value is no member, but where it would be written is kept.
+        """
         value = dict(self.value) if self.is_map else {}
         moved = dict(self.moved)
         for key, member in members.items():
-            part = member if isinstance(member, Part) else None
-            plain = member if part is None else part.value
-            if plain is None:
-                continue
-            value[key] = plain
-            if part is not None:
-                moved[(key,)] = part.path
-                moved.update(((key, *inner), source) for inner, source in part.moved.items())
+            if isinstance(member, Part):
+                moved[(key,)] = member.path
+                moved.update(((key, *inner), source) for inner, source in member.moved.items())
+            plain = member.value if isinstance(member, Part) else member
+            if plain is not None:
+                value[key] = plain
         return Part(value, self.path, moved)
 
 

@@ -1,0 +1,95 @@
+"""Pods in kinds nobody listed, found by their shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.kube.workloads import CATALOG, pods_of, written
+from webhook.kube.gvk import parse_api_version
+from webhook.kube.path import lookup, render
+from webhook.kube.workloads import discovery, find_pods
+
+CONTAINERS = [{"name": "main", "image": "x"}]
+TEMPLATE = {"metadata": {"labels": {"app": "t"}}, "spec": {"containers": CONTAINERS}}
+
+
+def custom(**fields: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "example.com/v1",
+        "kind": "Trainer",
+        "metadata": {"labels": {"team": "a"}},
+        **fields,
+    }
+
+
+FOUND: dict[str, tuple[dict[str, Any], list[tuple[str, dict[str, str]]]]] = {
+    "a template": ({"spec": {"template": TEMPLATE}}, [("spec.template.spec", {"app": "t"})]),
+    "templates in lists and maps, in order": (
+        {"spec": {"roles": [{"pod": TEMPLATE}, {"pod": TEMPLATE}], "extra": {"x": {"pod": TEMPLATE}}}},
+        [
+            ("spec.roles[0].pod.spec", {"app": "t"}),
+            ("spec.roles[1].pod.spec", {"app": "t"}),
+            ("spec.extra.x.pod.spec", {"app": "t"}),
+        ],
+    ),
+    "a template without metadata": (
+        {"spec": {"template": {"spec": {"containers": CONTAINERS}}}},
+        [("spec.template.spec", {})],
+    ),
+    "a bare PodSpec": ({"spec": {"server": {"containers": CONTAINERS}}}, [("spec.server", {"team": "a"})]),
+    "the spec itself": ({"spec": {"containers": CONTAINERS}}, [("spec", {"team": "a"})]),
+    "the object itself": ({"containers": CONTAINERS}, [("", {"team": "a"})]),
+    "one beside another": (
+        {"spec": {"containers": CONTAINERS, "workers": {"containers": CONTAINERS}}},
+        [("spec", {"team": "a"}), ("spec.workers", {"team": "a"})],
+    ),
+    "one container of which is named by its image only": (
+        {"spec": {"containers": [*CONTAINERS, {"image": "y"}]}},
+        [("spec", {"team": "a"})],
+    ),
+    "containers without images": ({"spec": {"containers": [{"name": "a"}]}}, []),
+    "a list of names": ({"spec": {"containers": ["a", "b"]}}, []),
+    "no list": ({"spec": {"containers": {"name": "a", "image": "b"}}}, []),
+    "an empty list": ({"spec": {"containers": []}}, []),
+    "what a controller reports": ({"status": {"template": TEMPLATE}}, []),
+}
+
+
+@pytest.mark.parametrize(("fields", "expected"), FOUND.values(), ids=FOUND)
+def test_what_has_the_shape_of_a_pod_is_one(
+    fields: dict[str, Any], expected: list[tuple[str, dict[str, str]]]
+) -> None:
+    obj = custom(**fields)
+    pods = pods_of(obj)
+    assert [(render(pod.place), pod.labels) for pod in pods] == expected
+    for pod in pods:
+        place = pod.written_at(pod.field("containers", 0, "image"))
+        assert lookup(obj, place) == "x"
+
+
+def test_paths_of_metadata_are_those_beside_the_spec_or_the_objects() -> None:
+    in_place, bare = pods_of(custom(spec={"a": TEMPLATE, "b": {"containers": CONTAINERS}}))
+    assert written(in_place, "metadata.labels.x") == "spec.a.metadata.labels.x"
+    assert written(bare, "metadata.labels.x") == "metadata.labels.x"
+
+
+def test_the_search_goes_only_so_deep() -> None:
+    inner: dict[str, Any] = {"containers": CONTAINERS}
+    for _ in range(discovery._DEPTH - 2):
+        inner = {"x": inner}
+    assert len(pods_of(custom(spec=inner))) == 1
+    assert pods_of(custom(spec={"x": {"x": inner}})) == ()
+
+
+def test_the_search_goes_only_so_far() -> None:
+    filler = [{"x": index} for index in range(discovery._NODES)]
+    assert len(pods_of(custom(spec={"containers": CONTAINERS, "filler": filler}))) == 1
+    assert pods_of(custom(spec={"filler": filler, "last": {"containers": CONTAINERS}})) == ()
+
+
+def test_policies_about_pods_are_no_pods() -> None:
+    rule = {"pattern": {"spec": {"containers": [{"name": "*", "image": "!*:latest"}]}}}
+    obj = {"spec": {"rules": [{"validate": rule}]}}
+    assert find_pods(parse_api_version("kyverno.io/v1", "Policy"), obj, CATALOG) == ()
