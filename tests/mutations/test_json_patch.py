@@ -95,6 +95,7 @@ TOLERATION = {"key": "x", "operator": "Exists"}
             op("add", "/spec/volumes/-", SHM),
             {"volumes": [{"name": "shm", "hostPath": {}}]},
         ),
+        "below a null item": ({"x": [None]}, op("add", "/spec/x/0/y", 1), {"x": [None]}),
         "text that is there": ({"x": ["a"]}, op("add", "/spec/x/-", "a"), {"x": ["a"]}),
         "true is not 1": ({"x": [1]}, op("add", "/spec/x/-", True), {"x": [1, True]}),
     },

@@ -199,10 +199,11 @@ def test_the_object_itself_is_not_replaced() -> None:
     assert draft.object == {"a": 1}
 
 
-def test_a_null_item_of_a_list_is_replaced_and_nothing_is_inserted() -> None:
+def test_a_null_item_of_a_list_is_not_absent_but_can_be_replaced() -> None:
     draft = Draft({"a": [None, 1]})
-    assert draft.set_default(("a", 0), 5)
-    assert draft.object == {"a": [5, 1]}
+    assert not draft.set_default(("a", 0), 5)
+    assert not draft.set_default(("a", 0, "b"), 5)
+    assert draft.replace(("a", 0), 5)
     assert draft.operations == [{"op": "replace", "path": "/a/0", "value": 5}]
 
 

@@ -68,7 +68,7 @@ class Draft:
         """Set a field where it is absent or null, making the maps that lead to it. Says whether it did.
 
         Nothing is changed where the field has a value, where something other than a map is in the way, or
-        where an item of an absent list is meant. A value of None sets nothing: a null field is an absent one.
+        where an item of a list is meant. A value of None sets nothing: a null field is an absent one.
         """
         if value is None:
             return False
@@ -78,6 +78,8 @@ class Draft:
                 child = node.get(segment) if isinstance(segment, str) else MISSING
             else:
                 child = lookup(node, (segment,))
+                # A list has no absent items: a null one is a mistake that is not ours to mend.
+                child = MISSING if child is None else child
             if child is MISSING:
                 return False
             if child is None:
@@ -148,8 +150,7 @@ class Draft:
         owner[path[-1]] = value
         self._adopt(value)
         if not fresh:
-            # `add` over a null member replaces it, RFC 6902 section 4.1; over a list item it would insert.
-            op = "replace" if type(owner) is list else op
+            # `add` over a null member replaces it: RFC 6902, section 4.1.
             self.operations.append({"op": op, "path": _pointer(path), "value": value})
 
     def _own(self, path: Path) -> tuple[Any, bool]:
