@@ -137,23 +137,24 @@ def _node_labels(entry: Accelerator) -> Iterator[str]:
 
 
 def workloads_page() -> str:
-    """The kinds whose pods are known."""
-    kinds: dict[str, list[str]] = {}
-    for group, kind in sorted(WORKLOADS):
-        kinds.setdefault(group, []).append(kind)
+    """The kinds whose pods are known, and where they are."""
     lines = [
         NOTE,
         "",
         "# Workloads",
         "",
-        "The kinds whose pods are judged when the object is applied, besides Pod itself. Every version of a group",
-        "is taken. Findings name the field in the object that was applied.",
+        "The kinds whose pods are judged when the object is applied, besides Pod itself, and where in it they are.",
+        "Every version of a group is taken. Findings name the field in the object that was applied.",
         "",
-        "| group | kinds |",
-        "|---|---|",
+        "Custom resources of other kinds are searched for what has the shape of a pod: `containers` of which one has a",
+        "name and an image.",
+        "",
+        "| group | kind | pods at |",
+        "|---|---|---|",
     ]
     lines += [
-        f"| {f'`{group}`' if group else '(core)'} | {', '.join(found)} |" for group, found in kinds.items()
+        f"| {f'`{group}`' if group else '(core)'} | {kind} | {_codes(finder.places)} |"
+        for (group, kind), finder in sorted(WORKLOADS.items(), key=lambda item: item[0])
     ]
     return _page(lines)
 

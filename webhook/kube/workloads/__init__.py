@@ -26,7 +26,7 @@ from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject, text
 from webhook.kube.workloads.discovery import discover
 from webhook.kube.workloads.parts import Described, Embedded
-from webhook.kube.workloads.paths import Finder, nothing
+from webhook.kube.workloads.paths import NOTHING, Finder
 from webhook.kube.workloads.table import WORKLOADS
 
 # Whole objects inside others (a workload in an AppWrapper) are not nested any deeper than this.
@@ -46,6 +46,8 @@ _POLICY_GROUPS: Final = frozenset(
 )
 
 Finders = Mapping[Kind, Finder]
+
+_ANY: Final = Finder((), discover)
 
 _NOTHING: Final[Finders] = {}
 
@@ -96,7 +98,7 @@ def find_pods(
 
 
 def _describe(kind: GroupVersionKind, obj: JSONObject, own: Finders, depth: int) -> Iterator[Described]:
-    for found in _finder(kind, own)(obj):
+    for found in _finder(kind, own).find(obj):
         if isinstance(found, Described):
             yield found
         elif depth < _EMBEDDED:
@@ -117,4 +119,4 @@ def _finder(kind: GroupVersionKind, own: Finders) -> Finder:
     finder = own.get(name) or WORKLOADS.get(name)
     if finder is not None:
         return finder
-    return discover if may_carry_pods(kind) else nothing
+    return _ANY if may_carry_pods(kind) else NOTHING

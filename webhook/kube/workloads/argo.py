@@ -53,7 +53,7 @@ def workflow(*path: str) -> Finder:
         for template in spec.get("templates").items():
             yield from _templates(template, spec, 0)
 
-    return find
+    return Finder((".".join((*path, "templates[*]")),), find)
 
 
 def _templates(template: Part, spec: Part, depth: int) -> Iterator[Found]:

@@ -24,6 +24,7 @@ from webhook.kube.workloads.parts import (
     listing,
     made_pod,
 )
+from webhook.kube.workloads.paths import Finder
 
 _COMPONENTS: Final = ("predictor", "transformer", "explainer")
 
@@ -54,7 +55,7 @@ _NOT_OF_A_CONTAINER: Final = frozenset(
 )
 
 
-def inference_service(obj: JSONObject) -> Iterator[Found]:
+def _inference_service(obj: JSONObject) -> Iterator[Found]:
     """The pods of an InferenceService of any version."""
     service = Part(obj, ())
     spec = service.get("spec")
@@ -107,7 +108,7 @@ def _workers(worker: Part, component: Part) -> tuple[int, Path]:
     return max(count(size.value, 2) - 1, 0) * replicas, size.path
 
 
-def serving_runtime(obj: JSONObject) -> Iterator[Found]:
+def _serving_runtime(obj: JSONObject) -> Iterator[Found]:
     """The pods of a ServingRuntime or ClusterServingRuntime, to which its InferenceServices add theirs."""
     spec = Part(obj, ()).get("spec")
     for pod in (spec, spec.get("workerSpec")):
@@ -115,7 +116,7 @@ def serving_runtime(obj: JSONObject) -> Iterator[Found]:
             yield made_pod(labels_and_annotations(pod), pod)
 
 
-def llm_inference_service(obj: JSONObject) -> Iterator[Found]:
+def _llm_inference_service(obj: JSONObject) -> Iterator[Found]:
     """The pods of an LLMInferenceService or LLMInferenceServiceConfig: servers, their workers, and the scheduler."""
     spec = Part(obj, ()).get("spec")
     for workload in (spec, spec.get("prefill")):
@@ -149,3 +150,20 @@ def _nodes(parallelism: Part) -> int:
     if data is not None or local is not None:
         return max(max(count(data), 1) // max(count(local), 1), 1)
     return count(parallelism.get("pipeline").value, 2)
+
+
+INFERENCE_SERVICE: Final = Finder(
+    ("spec.predictor", "spec.predictor.workerSpec", "spec.transformer", "spec.explainer"), _inference_service
+)
+SERVING_RUNTIME: Final = Finder(("spec", "spec.workerSpec"), _serving_runtime)
+LLM_INFERENCE_SERVICE: Final = Finder(
+    (
+        "spec.template",
+        "spec.worker",
+        "spec.prefill.template",
+        "spec.prefill.worker",
+        "spec.router.scheduler.template",
+        "spec.router.scheduler.tokenizer.template",
+    ),
+    _llm_inference_service,
+)

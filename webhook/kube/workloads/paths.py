@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from webhook.kube.path import Path, lookup
 from webhook.kube.shape import JSONObject
@@ -18,8 +18,16 @@ from webhook.kube.workloads.parts import (
     made_pod,
 )
 
-# Finds what an object describes.
-Finder = Callable[[JSONObject], Iterator[Found]]
+
+class Finder(NamedTuple):
+    """What finds the pods that objects of a kind describe.
+
+    ``places`` tells people where it looks, in the form of ``segments``.
+    """
+
+    places: tuple[str, ...]
+    find: Callable[[JSONObject], Iterator[Found]]
+
 
 # A path with wildcards: ``*`` is every value of a map, ``[]`` every item of a list.
 Segments = tuple[str, ...]
@@ -46,7 +54,7 @@ def template(dotted: str, *, replicas: tuple[str, ...] = ()) -> Finder:
             number, number_path = _replicas(obj, counts, bound(where, path))
             yield Described((*path, "metadata"), (*path, "spec"), replicas=number, replicas_path=number_path)
 
-    return find
+    return Finder((dotted,), find)
 
 
 def pod_spec(dotted: str) -> Finder:
@@ -59,7 +67,7 @@ def pod_spec(dotted: str) -> Finder:
                 metadata = labels_and_annotations(Part(obj, ()).get("metadata"))
                 yield made_pod(metadata, Part(node, path))
 
-    return find
+    return Finder((dotted,), find)
 
 
 def whole_object(dotted: str) -> Finder:
@@ -70,7 +78,7 @@ def whole_object(dotted: str) -> Finder:
         for path, node in walk(obj, where):
             yield Embedded(path, node)
 
-    return find
+    return Finder((dotted,), find)
 
 
 def each(*finders: Finder) -> Finder:
@@ -78,14 +86,13 @@ def each(*finders: Finder) -> Finder:
 
     def find(obj: JSONObject) -> Iterator[Found]:
         for finder in finders:
-            yield from finder(obj)
+            yield from finder.find(obj)
 
-    return find
+    return Finder(tuple(place for finder in finders for place in finder.places), find)
 
 
-def nothing(obj: JSONObject) -> Iterator[Found]:  # noqa: ARG001 - a Finder
-    """The finder of kinds that carry no pods."""
-    return iter(())
+# The finder of kinds that carry no pods.
+NOTHING: Final = Finder((), lambda _: iter(()))
 
 
 def walk(node: Any, where: Segments, path: Path = ()) -> Iterator[tuple[Path, JSONObject]]:

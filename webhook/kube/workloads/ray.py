@@ -38,7 +38,8 @@ def ray_cluster(*path: str) -> Finder:
             if group.get("template").is_map:
                 yield _workers(group, autoscaling)
 
-    return find
+    at = ".".join(path)
+    return Finder((f"{at}.headGroupSpec.template", f"{at}.workerGroupSpecs[*].template"), find)
 
 
 def _in_place(template: Part) -> Described:

@@ -66,7 +66,7 @@ def spark_application(*path: str) -> Finder:
             if spec.get(role).is_map:
                 yield _pod(role, spec.get(role), spec)
 
-    return find
+    return Finder(tuple(".".join((*path, role)) for role in ("driver", "executor")), find)
 
 
 def _pod(role: str, settings: Part, spec: Part) -> Found:

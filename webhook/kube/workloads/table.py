@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from webhook.kube.workloads.argo import workflow
-from webhook.kube.workloads.kserve import inference_service, llm_inference_service, serving_runtime
-from webhook.kube.workloads.leaderworkerset import leader_worker_set
+from webhook.kube.workloads.kserve import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, SERVING_RUNTIME
+from webhook.kube.workloads.leaderworkerset import LEADER_WORKER_SET
 from webhook.kube.workloads.paths import Finder, each, pod_spec, template, whole_object
 from webhook.kube.workloads.ray import ray_cluster
 from webhook.kube.workloads.spark import spark_application
@@ -75,7 +75,7 @@ WORKLOADS: Final[Mapping[tuple[str, str], Finder]] = {
     ("trainer.kubeflow.org", "TrainingRuntime"): _TRAINING_RUNTIME,
     ("trainer.kubeflow.org", "ClusterTrainingRuntime"): _TRAINING_RUNTIME,
     ("jobset.x-k8s.io", "JobSet"): _job_set("spec"),
-    ("leaderworkerset.x-k8s.io", "LeaderWorkerSet"): leader_worker_set,
+    ("leaderworkerset.x-k8s.io", "LeaderWorkerSet"): LEADER_WORKER_SET,
     ("ray.io", "RayCluster"): ray_cluster("spec"),
     ("ray.io", "RayJob"): each(ray_cluster("spec", "rayClusterSpec"), template("spec.submitterPodTemplate")),
     ("ray.io", "RayService"): ray_cluster("spec", "rayClusterConfig"),
@@ -99,12 +99,12 @@ WORKLOADS: Final[Mapping[tuple[str, str], Finder]] = {
     ("argoproj.io", "ClusterWorkflowTemplate"): workflow("spec"),
     ("argoproj.io", "CronWorkflow"): workflow("spec", "workflowSpec"),
     ("argoproj.io", "Rollout"): _REPLICATED,
-    ("serving.kserve.io", "InferenceService"): inference_service,
-    ("serving.kubeflow.org", "InferenceService"): inference_service,  # its name before 0.7
-    ("serving.kserve.io", "ServingRuntime"): serving_runtime,
-    ("serving.kserve.io", "ClusterServingRuntime"): serving_runtime,
-    ("serving.kserve.io", "LLMInferenceService"): llm_inference_service,
-    ("serving.kserve.io", "LLMInferenceServiceConfig"): llm_inference_service,
+    ("serving.kserve.io", "InferenceService"): INFERENCE_SERVICE,
+    ("serving.kubeflow.org", "InferenceService"): INFERENCE_SERVICE,  # its name before 0.7
+    ("serving.kserve.io", "ServingRuntime"): SERVING_RUNTIME,
+    ("serving.kserve.io", "ClusterServingRuntime"): SERVING_RUNTIME,
+    ("serving.kserve.io", "LLMInferenceService"): LLM_INFERENCE_SERVICE,
+    ("serving.kserve.io", "LLMInferenceServiceConfig"): LLM_INFERENCE_SERVICE,
     # Their PodSpec has fields of Knative's besides; the number of pods follows the requests.
     ("serving.knative.dev", "Service"): template("spec.template"),
     ("serving.knative.dev", "Configuration"): template("spec.template"),

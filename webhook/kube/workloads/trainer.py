@@ -37,7 +37,8 @@ def train_job(*path: str, times: str = "") -> Finder:
         at_once = count(mapping(obj, "spec").get(times)) if times else 1
         yield from _pods(spec, at_once)
 
-    return find
+    parts = ("trainer", "podSpecOverrides", "podTemplateOverrides", "runtimePatches")
+    return Finder(tuple(".".join((*path, part)) for part in parts), find)
 
 
 def _pods(spec: Part, at_once: int) -> Iterator[Found]:
