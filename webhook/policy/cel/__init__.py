@@ -78,7 +78,7 @@ class Environment:
         trees: dict[str, Any] = {}
         for name, expression in variables:
             if not _NAME.fullmatch(name):
-                message = "a variable's name must be an identifier: letters, digits and _, not beginning with a digit"
+                message = "a variable's name must be letters, digits and _, not beginning with a digit"
                 raise CelCompileError(message, expression).of_variable(name)
             if name in types:
                 raise CelCompileError("there is another variable of that name", expression).of_variable(name)

@@ -6,12 +6,13 @@ and the limits of this package.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 
 from . import engine, formatting, regex, tree, values
-from .celtype import DYN, OPAQUE_NAMES, QUANTITY, CelType
+from .celtype import DURATION, DYN, OPAQUE_NAMES, QUANTITY, CelType
 from .functions import MARK
 from .tree import Call, Checked, Comprehension, Constant, Expr, ListExpr, Struct
 
@@ -45,6 +46,10 @@ def check(checked: Checked, report: Report) -> None:
         match node:
             case Constant(_, str(text)):
                 _check_text(text, node, report)
+            case Constant(_, float(number)) if math.isinf(number):
+                report("invalid double literal", node)
+            case Call(_, "int", (argument,)) if checked.type_of(argument) == DURATION:
+                report("int() of a duration is not supported; write getSeconds() or getMilliseconds()", node)
             case ListExpr():
                 if node.id not in formatted:
                     _check_same_type([_element(checked, node, i) for i in range(len(node.elements))], report)

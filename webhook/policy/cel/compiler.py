@@ -1,4 +1,4 @@
-"""From an expression's text to a tree that runs: check it, check it again with typed fields, expand it."""
+"""From an expression's text to a tree that runs: see what it uses, check it, expand it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import checks, engine, expansion, messages, tree, values
 from .celtype import CelType
 from .errors import CelCompileError
 from .tree import Checked, Expr
-from .typed import Fields, Substitution, Use
+from .typed import ROOTS, Fields, Substitution, Use
 
 MAX_LENGTH = 16_384
 """The longest expression, in characters."""
@@ -55,11 +55,8 @@ def compile_expression(expression: str, variables: Mapping[str, CelType]) -> Com
         raise CelCompileError(
             f"the expression is {len(expression)} characters long; {MAX_LENGTH} is the most", expression
         )
-    checked = _check(expression, Substitution(expression, []), expression)
-    uses = Fields(expression, checked, variables).uses()
-    substitution = Substitution(expression, uses)
-    if uses:
-        checked = _check(substitution.expression, substitution, expression)
+    substitution = Substitution(expression, _uses(expression, variables))
+    checked = _check(substitution, expression)
 
     def report(message: str, node: Expr) -> NoReturn:
         place = substitution.origin(checked.positions.get(node.id, 0))
@@ -84,10 +81,27 @@ def _is_literal(call: tree.Call) -> bool:
     return bool(call.args) and all(isinstance(argument, tree.Constant) for argument in call.operands)
 
 
-def _check(source: str, substitution: Substitution, expression: str) -> Checked:
+def _uses(expression: str, variables: Mapping[str, CelType]) -> list[Use]:
+    """Where the expression uses fields whose types are known.
+
+    Raises:
+        CelCompileError: bad syntax, or a field that does not exist.
+    """
+    if not any(root in expression for root in (*ROOTS, Substitution.PREFIX)):
+        return []
+    try:
+        parsed = engine.checker(()).compile(expression, disable_check=True)
+    except (RuntimeError, ValueError) as error:
+        raise messages.compile_error(error, expression, expression, lambda offset: offset) from None
+    return Fields(expression, tree.decode(parsed.serialize()), variables).uses()
+
+
+def _check(substitution: Substitution, expression: str) -> Checked:
     typed = tuple((substitution.name(index), kind) for index, kind in enumerate(substitution.kinds))
     try:
-        compiled = engine.checker(typed).compile(source)
+        compiled = engine.checker(typed).compile(substitution.expression)
     except (RuntimeError, ValueError) as error:
-        raise messages.compile_error(error, source, expression, substitution.origin) from None
+        raise messages.compile_error(
+            error, substitution.expression, expression, substitution.origin
+        ) from None
     return tree.decode(compiled.serialize())

@@ -67,7 +67,7 @@ NATIVE_NAMES = frozenset(
         *("bool", "bytes", "double", "duration", "dyn", "int", "timestamp", "type", "uint"),
         *("contains", "endsWith", "matches", "size", "startsWith"),
         *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours"),
-        *("getMilliseconds", "getMinutes", "getMonth", "getSeconds"),
+        *("getMinutes", "getMonth", "getSeconds"),
         *("distinct", "first", "flatten", "last", "lists.range", "reverse", "slice", "sort"),
         *("sets.contains", "sets.equivalent", "sets.intersects"),
         *("hasValue", "or", "orValue", "value", "optional.none", "optional.of", "optional.ofNonZeroValue"),
@@ -80,7 +80,7 @@ NATIVE_NAMES = frozenset(
 def checker_config(variables: dict[str, Any]) -> dict[str, Any]:
     """The library's environment configuration for checking: the functions with their true types, and variables by
     name with a type each (as ``CelType.config`` gives it)."""
-    redeclared = [{"name": name} for name in (*standard.COMPARISON_OPERATORS, "string")]
+    redeclared = [{"name": name} for name in standard.REDECLARED]
     return {
         "extensions": [{"name": name} for name in _CHECKED_EXTENSIONS],
         "stdlib": {"exclude_functions": redeclared},

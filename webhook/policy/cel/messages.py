@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from difflib import get_close_matches
 
 from . import library
@@ -16,7 +16,9 @@ _RECURSION = re.compile(r"recursion (?:limit|depth)")
 _UNEXPECTED = re.compile(r"Syntax error: (?:mismatched|extraneous) input '(.*?)' expecting .*", re.DOTALL)
 _UNRECOGNIZED = re.compile(r"Syntax error: token recognition error at: '(.*)'", re.DOTALL)
 _NO_ALTERNATIVE = re.compile(r"Syntax error: no viable alternative at input '(.*)'", re.DOTALL)
-_TYPED_NAME = re.compile(r"gpuward_type_\d+")
+
+_CALLEE = re.compile(r"([A-Za-z_][\w.]*)\s*$")
+_NAMES = frozenset((*VARIABLES, "variables", "true", "false", "null"))
 
 MAX_NESTING = 32
 """How deep the library lets an expression be nested. (Kubernetes: 250.)"""
@@ -47,7 +49,7 @@ def compile_error(
         )
     if not found:
         return CelCompileError.at(text, expression, 0)
-    located = [(_offset(source, line, column), message) for line, column, message in found]
+    located = sorted((_offset(source, line, column), message) for line, column, message in found)
     # A misspelt macro leaves its loop variables undeclared; they come before it and are not what is wrong.
     offset, message = next((entry for entry in located if _is_function(source, *entry)), located[0])
     undeclared = _UNDECLARED.search(message)
@@ -55,7 +57,7 @@ def compile_error(
         offset, message = _undeclared(undeclared[1], source, offset)
     else:
         message = _syntax(message)
-    return CelCompileError.at(_TYPED_NAME.sub("it", message), expression, origin(offset))
+    return CelCompileError.at(message, expression, origin(offset))
 
 
 def _offset(source: str, line: int, column: int) -> int:
@@ -74,32 +76,35 @@ def _is_function(source: str, offset: int, message: str) -> bool:
 
 def _undeclared(name: str, source: str, offset: int) -> tuple[int, str]:
     if source[offset : offset + 1] == "(":
-        # A namespaced function is reported by its last part.
-        match = re.search(r"([A-Za-z_][\w.]*)\s*$", source[:offset])
-        full = match[1] if match and match[1].endswith(name) else name
-        if match is not None:
-            offset = match.start(1) + len(full) - len(name) if full == name else match.start(1)
-        known = {*library.FUNCTIONS_BY_NAME, *library.NATIVE_NAMES}
-        root = full.partition(".")[0]
-        if root in _NOT_HERE:
-            return offset, _NOT_HERE[root]
-        # A method may stand behind any chain of fields; a function's name is the whole.
-        wanted = full if any(entry.startswith(root + ".") for entry in known) else name
-        return offset, f"undeclared reference to function {wanted!r}" + _did_you_mean(wanted, known)
-    root = name.partition(".")[0]
-    if source[:offset].endswith(root) and source[offset : offset + 1] == ".":
-        # A field of an unknown name: the name is what is wrong.
-        offset -= len(root)
+        return _undeclared_function(name, source, offset)
+    # A chain of fields is located at its last dot; its first name is what is unknown.
+    root, chain = name.partition(".")[0], name.rpartition(".")[0]
+    if chain and source[:offset].endswith(chain):
+        offset -= len(chain)
     if root in _NOT_HERE:
         return offset, _NOT_HERE[root]
     if root in _WORDS:
         return offset, f"undeclared reference to {root!r}; write {_WORDS[root]}"
-    return offset, f"undeclared reference to {root!r}" + _did_you_mean(
-        root, {*VARIABLES, "variables", "true", "false", "null"}
-    )
+    return offset, f"undeclared reference to {root!r}{_did_you_mean(root, _NAMES)}"
 
 
-def _did_you_mean(name: str, known: set[str]) -> str:
+def _undeclared_function(name: str, source: str, offset: int) -> tuple[int, str]:
+    """A call is located at its parenthesis, and named without the names before it."""
+    match = _CALLEE.search(source[:offset])
+    written = match[1] if match is not None else name
+    start = match.start(1) if match is not None else offset
+    root = written.partition(".")[0]
+    if root in _NOT_HERE:
+        return start, _NOT_HERE[root]
+    known = {*library.FUNCTIONS_BY_NAME, *library.NATIVE_NAMES}
+    if not any(entry.startswith(root + ".") for entry in known):
+        # A method of whatever stands before it.
+        start += len(written) - len(name)
+        written = name
+    return start, f"undeclared reference to function {written!r}{_did_you_mean(written, known)}"
+
+
+def _did_you_mean(name: str, known: Collection[str]) -> str:
     by_case = {entry.lower(): entry for entry in sorted(known)}
     close = by_case.get(name.lower()) or next(iter(get_close_matches(name, sorted(known), n=1)), None)
     return f"; did you mean {close!r}?" if close else ""

@@ -142,12 +142,20 @@ def _as_integer(amount: Amount) -> int:
 
 
 def _as_approximate_float(amount: Amount) -> float:
-    # In two steps, as Kubernetes does it: the last digit depends on it.
+    # In these steps, as Kubernetes does it: the last digit depends on them.
     try:
         base = float(amount.unscaled)
-        return base * float(f"1e{amount.exponent}") if amount.exponent else base
     except OverflowError:
         return float("inf") if amount.unscaled > 0 else float("-inf")
+    return base * _power_of_ten(amount.exponent) if amount.exponent else base
+
+
+def _power_of_ten(exponent: int) -> float:
+    # Source: Go's math.Pow10.
+    whole, rest = divmod(abs(exponent), 32)
+    if exponent < 0:
+        return float(f"1e-{whole * 32}") / float(f"1e{rest}")
+    return float(f"1e{whole * 32}") * float(f"1e{rest}")
 
 
 def _whole(number: int) -> Amount:

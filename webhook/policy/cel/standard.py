@@ -76,6 +76,13 @@ _REPLACE = (
 )
 _REPLACE_SOME = _REPLACE.replace("s.replace(o, n)", "s.replace(o, n, a3)")
 
+# Kubernetes counts a duration's milliseconds in all; the library, those beyond the last whole second.
+_MILLISECONDS = "cel.bind(d, a0, d.getSeconds() * 1000 + d.getMilliseconds())"
+_MILLISECONDS_OF_DYN = (
+    "cel.bind(d, a0, type(d) == type(duration('0s')) "
+    "? d.getSeconds() * 1000 + d.getMilliseconds() : d.getMilliseconds())"
+)
+
 FUNCTIONS = (
     *(_comparison(operator, name) for operator, name in COMPARISON_OPERATORS.items()),
     _method("charAt", "char_at", STRING, (INT,)),
@@ -97,8 +104,18 @@ FUNCTIONS = (
         Overload("list_join", (list_of(STRING),), STRING, member=True),
         Overload("list_join_string", (list_of(STRING), STRING), STRING, member=True),
     ),
+    function(
+        "getMilliseconds",
+        Overload("timestamp_to_milliseconds", (TIMESTAMP,), INT, member=True),
+        Overload("timestamp_to_milliseconds_with_tz", (TIMESTAMP, STRING), INT, member=True),
+        Overload("duration_to_milliseconds", (DURATION,), INT, member=True, cel=_MILLISECONDS),
+        dynamic=_MILLISECONDS_OF_DYN,
+    ),
     function("strings.quote", Overload("strings_quote", (STRING,), STRING)),
 )
+
+REDECLARED = (*COMPARISON_OPERATORS, "getMilliseconds", "string")
+"""The standard functions that are declared here instead."""
 
 # Functions of the library's extensions that could otherwise fill the memory; the expression runs in their place.
 GUARDED = {

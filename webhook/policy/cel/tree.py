@@ -107,7 +107,7 @@ Expr = Constant | Ident | Select | Call | ListExpr | Struct | Comprehension
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A type-checked expression."""
+    """An expression as the library has checked it."""
 
     expr: Expr
     types: Mapping[int, CelType]
@@ -179,15 +179,19 @@ def _map_entry(entry: Entry, change: Callable[[Expr], Expr]) -> Entry:
 # Reading
 
 _CHECKED_EXPR = "type.googleapis.com/cel.expr.CheckedExpr"
+_PARSED_EXPR = "type.googleapis.com/cel.expr.ParsedExpr"
 
 
 def decode(serialized: bytes) -> Checked:
-    """A compiled expression's tree from ``Expression.serialize()``: a ``google.protobuf.Any`` of a ``CheckedExpr``.
+    """A tree from ``Expression.serialize()``, a ``google.protobuf.Any``. One that was parsed only has no types.
 
     Raises:
         wire.WireError: not what the library is known to write.
     """
     envelope = wire.Message(serialized)
+    if envelope.text(1) == _PARSED_EXPR:
+        parsed = envelope.message(2)
+        return Checked(_decode_expr(parsed.message(2)), {}, {}, _decode_positions(parsed.message(3)))
     if envelope.text(1) != _CHECKED_EXPR:
         raise wire.WireError(f"a compiled expression is a {envelope.text(1)}, not a {_CHECKED_EXPR}")
     checked = envelope.message(2)
@@ -195,8 +199,12 @@ def decode(serialized: bytes) -> Checked:
         expr=_decode_expr(checked.message(4)),
         types={entry.int64(1): decode_type(entry.message(2)) for entry in checked.messages(3)},
         overloads={entry.int64(1): tuple(entry.message(2).texts(3)) for entry in checked.messages(2)},
-        positions={entry.int64(1): entry.int64(2) for entry in checked.message(5).messages(4)},
+        positions=_decode_positions(checked.message(5)),
     )
+
+
+def _decode_positions(source_info: wire.Message) -> dict[int, int]:
+    return {entry.int64(1): entry.int64(2) for entry in source_info.messages(4)}
 
 
 def _decode_expr(data: wire.Message) -> Expr:

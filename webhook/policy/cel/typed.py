@@ -1,9 +1,9 @@
 """The fields of ``request`` and ``namespaceObject``, and of the composed ``variables``, each with its type.
 
 The library types a variable as a whole, as a protobuf message at most; Kubernetes types these three field by field, so
-that ``request.operaton`` and ``request.kind == 'Pod'`` are errors at load. So an expression is checked twice where it
-uses them: first with them as dyn, which shows where they are used, then with a name of the right type in the place of
-each use. Source: k8s.io/apiserver ``pkg/admission/plugin/cel/compile.go``.
+that ``request.operaton`` and ``request.kind == 'Pod'`` are errors at load. So an expression that uses them is parsed
+first, which shows where it does, and then checked with a name of the right type in the place of each use.
+Source: k8s.io/apiserver ``pkg/admission/plugin/cel/compile.go``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from .celtype import BOOL, DYN, INT, STRING, TIMESTAMP, CelType, list_of, map_of
+from .celtype import BOOL, DOUBLE, DYN, INT, STRING, TIMESTAMP, CelType, list_of, map_of
 from .errors import CelCompileError
 from .tree import Call, Checked, Comprehension, Constant, Expr, Ident, Select, children
 
@@ -70,7 +70,18 @@ _FIELDS: dict[CelType, dict[str, CelType]] = {
     _NAMESPACE_STATUS: {"conditions": list_of(DYN), "phase": STRING},
 }
 
+ROOTS = {"request": _REQUEST, "namespaceObject": _NAMESPACE, "variables": _VARIABLES}
+"""The variables whose fields have types."""
+
 OBJECT_NAMES = frozenset(kind.name for kind in _FIELDS)
+
+# An environment of the library takes milliseconds to make, so that one knows all the types that are likely.
+_COMMON = frozenset(kind for fields in _FIELDS.values() for kind in fields.values()) | {
+    BOOL,
+    INT,
+    DOUBLE,
+    STRING,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,7 @@ class Use:
 
 
 class Fields:
-    """Finds the uses of typed fields in an expression that was checked with their roots as dyn.
+    """Finds the uses of typed fields in an expression that was parsed.
 
     ``variables`` are the composed variables that may be used, each with its type.
     """
@@ -93,7 +104,6 @@ class Fields:
         self._expression = expression
         self._checked = checked
         self._fields = {**_FIELDS, _VARIABLES: variables}
-        self._roots = {"request": _REQUEST, "namespaceObject": _NAMESPACE, "variables": _VARIABLES}
         self._uses: dict[int, Use] = {}
 
     def uses(self) -> list[Use]:
@@ -116,6 +126,8 @@ class Fields:
                 self._field(kind, field, self._checked.positions.get(expr.id, 0))
             case Ident(_, "variables") if "variables" not in bound:
                 raise self._error("variables cannot be used as a whole; write variables.NAME", expr)
+            case Ident(_, name) if name.startswith(Substitution.PREFIX):
+                raise self._error(f"undeclared reference to {name!r}", expr)
             case Comprehension():
                 self._visit(expr.range, bound)
                 self._visit(expr.initial, bound)
@@ -143,7 +155,7 @@ class Fields:
         """The type of a chain that is an object with known fields."""
         match expr:
             case Ident(_, name) if name not in bound:
-                return self._roots.get(name)
+                return ROOTS.get(name)
             case Select(test_only=False):
                 kind = self._object_type(expr.operand, bound)
                 if kind is None:
@@ -182,11 +194,11 @@ class Substitution:
     """An expression with a name of the right type in the place of each use, and the way back from it."""
 
     PREFIX = "gpuward_type_"
-    """How the names begin. An expression that has such a name itself fails the first check."""
+    """How the names begin. An expression must have no such name itself."""
 
     def __init__(self, expression: str, uses: list[Use]) -> None:
-        self.kinds = tuple(sorted({use.type for use in uses}, key=str))
-        """The types the names need."""
+        self.kinds = tuple(sorted(_COMMON.union(use.type for use in uses), key=str)) if uses else ()
+        """The types that names stand for, each by the number in the name."""
         names = {kind: self.name(index) for index, kind in enumerate(self.kinds)}
         self._moves = [(0, 0)]
         self._at: dict[int, Use] = {}

@@ -27,6 +27,11 @@ _REWORDED = (
         r"index out of bounds: \1, the list has \2 elements",
     ),
     (re.compile(r"divide by zero"), "division by zero"),
+    (
+        re.compile(r"String to Duration conversion failed"),
+        "not a duration; write it as 36h or 1m30s",
+    ),
+    (re.compile(r"String to Timestamp conversion failed"), "not a time; write it as 2006-01-02T15:04:05Z"),
     (re.compile(_OUT_OF_STEPS), "the expression takes more than 10000 loop steps"),
     (re.compile(r'No value with name "(.*)" found in Activation'), r"\1 is not given"),
 )
