@@ -1,4 +1,4 @@
-"""What all tests share: golden files."""
+"""What all tests share: golden files, and how Hypothesis runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Nothing here is judged by its speed: on a busy machine any example can take long.
+settings.register_profile("gpuward", deadline=None)
+settings.load_profile("gpuward")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

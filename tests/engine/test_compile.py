@@ -82,8 +82,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a kind without its version": (
         {"match": {"kinds": ["apps/Deployment"]}},
-        'spec.match.kinds[0]: "apps" in "apps/Deployment" is no API version; '
-        "write group/version/Kind, such as apps/v1/Deployment",
+        (
+            'spec.match.kinds[0]: "apps" in "apps/Deployment" is no API version; '
+            "write group/version/Kind, such as apps/v1/Deployment"
+        ),
     ),
     "a kind in an exclusion": (
         {"exclude": [{"kinds": ["Podd"]}]},

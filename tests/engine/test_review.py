@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -390,3 +391,22 @@ def test_thousands_of_violations_make_a_message_of_bounded_size() -> None:
     assert sum(map(len, decision.warnings)) <= 4096
     assert max(map(len, decision.warnings)) <= 256
     assert "more violations" in decision.warnings[-1]
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize(
+    "obj", [pod(hostNetwork=True), deployment(pod(hostNetwork=True))], ids=["pod", "workload"]
+)
+def test_a_review_leaves_nothing_to_the_garbage_collector(phase: Phase, obj: dict[str, Any]) -> None:
+    policies = ruleset(
+        policy(NoHostNetwork, SetTeam, name="a"), policy(NeedsTeam, name="b", action=Action.AUDIT)
+    )
+    review(request(obj), policies, ENFORCE, phase)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            review(request(obj), policies, ENFORCE, phase)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

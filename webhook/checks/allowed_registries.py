@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 from annotated_types import MinLen
 
 from webhook.checks.images import images, place
-from webhook.checks.parameters import Strict
 from webhook.checks.wording import listed, short
 from webhook.kube.image import DEFAULT_REGISTRY, ImageError, parse_image
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.rule import Check, Context, ParameterError, Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Pod

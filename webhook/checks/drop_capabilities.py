@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from webhook.checks.parameters import Strict
 from webhook.checks.wording import container_called, listed, plural, short
 from webhook.kube.quantity import quantity_or_none
 from webhook.kube.shape import mapping, strings
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.problems import did_you_mean
-from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.rule import Check, Context, ParameterError, Strict
 
 if TYPE_CHECKING:
     from webhook.kube.accelerators import Catalog

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
-from webhook.checks.parameters import Strict
 from webhook.checks.wording import container_called, number, short
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Names
-from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.rule import Check, Context, ParameterError, Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Container, Pod

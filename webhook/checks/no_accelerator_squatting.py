@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from webhook.checks.parameters import Strict
 from webhook.checks.wording import short
 from webhook.kube.shape import JSONObject, indexed, items, text
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.problems import did_you_mean
-from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.rule import Check, Context, ParameterError, Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Pod

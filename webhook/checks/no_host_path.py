@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from annotated_types import MinLen
 
-from webhook.checks.parameters import Strict
 from webhook.checks.wording import container_called, listed, short
 from webhook.kube.shape import indexed, mapping, text
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.rule import Check, Context, ParameterError, Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Pod

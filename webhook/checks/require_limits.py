@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from webhook.checks.parameters import Strict
 from webhook.checks.wording import container_called, listed, plural, short
 from webhook.kube.quantity import quantity_or_none
 from webhook.kube.shape import JSONObject
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.problems import did_you_mean
-from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.rule import Check, Context, ParameterError, Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Container, Pod

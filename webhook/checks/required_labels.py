@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from annotated_types import MinLen
 
-from webhook.checks.parameters import Strict
 from webhook.checks.wording import listed, short
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.rule import Check, Context, ParameterError, Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Pod

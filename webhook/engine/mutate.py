@@ -29,15 +29,15 @@ class Mutated:
     errors: tuple[Finding, ...]
 
 
-def run(selected: Sequence[Selected], subjects: Subjects, phase: Phase) -> Mutated:
-    """Run the mutations of the selected policies.
+def run(selected: Sequence[Selected], subjects: Subjects, original: State, phase: Phase) -> Mutated:
+    """Run the mutations of the selected policies on the object in its ``original`` state.
 
     Which of them run is the answer to "what will these pods be like when the checks see them": pods are mutated once,
     when they are created; a pod that is only validated has been through it; templates are taken as the pods to come.
     """
-    if not _has_effect(subjects):
-        return _nothing(subjects)
-    drafts, state = _drafts(subjects.original), subjects.original
+    if not _has_effect(subjects, original, phase):
+        return Mutated(Draft(subjects.request.obj or {}), original, (), None, original, ())
+    drafts, state = _drafts(original), original
     applied_by: tuple[tuple[str, str], ...] = ()
     errors: list[Finding] = []
     # A pod that arrives at /validate is final: mutations that are applied at all have been applied to it.
@@ -55,18 +55,14 @@ def run(selected: Sequence[Selected], subjects: Subjects, phase: Phase) -> Mutat
     )
 
 
-def _has_effect(subjects: Subjects) -> bool:
+def _has_effect(subjects: Subjects, original: State, phase: Phase) -> bool:
     """Whether pods come into being through this request. Most of a pod's spec cannot change afterwards."""
-    if not subjects.original.pods:
+    if not original.pods:
         return False
     if subjects.is_pod:
         return subjects.request.operation == "CREATE" and not subjects.request.subresource
-    return True
-
-
-def _nothing(subjects: Subjects) -> Mutated:
-    state = subjects.original
-    return Mutated(Draft(subjects.request.obj or {}), state, (), None, state, ())
+    # A template is changed for the checks that follow, and /mutate has none.
+    return phase is not Phase.MUTATE
 
 
 # A draft for each of a state's roots.

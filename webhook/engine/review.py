@@ -11,7 +11,7 @@ from typing import Final
 from webhook.engine import messages, mutate, unchanged
 from webhook.engine.decision import Decision, Facts, Phase
 from webhook.engine.ruleset import Ruleset
-from webhook.engine.subjects import Selected, Subjects, select
+from webhook.engine.subjects import Subjects, select
 from webhook.engine.validate import validate
 from webhook.kube.gvk import POD
 from webhook.kube.review import AdmissionRequest
@@ -39,10 +39,11 @@ def review(request: AdmissionRequest, ruleset: Ruleset, facts: Facts, phase: Pha
         return Decision(object=request.obj)
 
     subjects = Subjects(request, ruleset.catalog, facts)
-    mutated = mutate.run(selected, subjects, phase)
+    original = subjects.original()
+    mutated = mutate.run(selected, subjects, original, phase)
     findings: list[Finding] = list(mutated.errors)
     if phase is not Phase.MUTATE:
-        findings += unchanged.weaken(validate(selected, subjects, mutated), subjects)
+        findings += unchanged.weaken(validate(selected, subjects, mutated), subjects, original)
     return _decide(request, phase, findings, subjects, mutated)
 
 
@@ -69,7 +70,7 @@ def _decide(
     annotations: dict[str, str] = {}
     if findings:
         annotations["violations"] = messages.violations_annotation(findings)
-    if mutated.applied_by:
+    if mutated.applied_by and subjects.is_pod:
         annotations["mutated-by"] = ", ".join(f"{policy}/{rule}" for policy, rule in mutated.applied_by)
     return Decision(
         allowed=not refused,
@@ -86,6 +87,3 @@ def _decide(
         exempted=tuple(subjects.exempted),
         audit_annotations=annotations,
     )
-
-
-__all__ = ["Selected", "review"]

@@ -34,13 +34,18 @@ def select(candidates: Sequence[CompiledPolicy], request: AdmissionRequest, fact
     """The candidates whose user, name and namespace selector match, each with its effective action."""
     if facts.mode is None:
         return []
-    labels = namespace_labels(request, facts)
     mode = facts.mode
-    return [
-        Selected(policy, EFFECTIVE_ACTION[policy.action, mode])
-        for policy in candidates
-        if policy.match.matcher.matches_request(request, labels)
-    ]
+    labels: dict[str, Any] | None = None
+    selected: list[Selected] = []
+    for policy in candidates:
+        matcher = policy.match.matcher
+        if matcher.asks_about_request:
+            if labels is None:
+                labels = namespace_labels(request, facts)
+            if not matcher.matches_request(request, labels):
+                continue
+        selected.append(Selected(policy, EFFECTIVE_ACTION[policy.action, mode]))
+    return selected
 
 
 def namespace_labels(request: AdmissionRequest, facts: Facts) -> dict[str, Any]:
@@ -98,9 +103,13 @@ class State:
 
 
 class Subjects:
-    """What one review is about. Lives as long as the review."""
+    """What one review is about. Lives as long as the review.
 
-    __slots__ = ("_attributes", "_old_pods", "catalog", "exempted", "facts", "is_pod", "original", "request")
+    It knows no ``State``: states know their subjects, and a circle of the two would keep every request in memory
+    until the garbage collector comes by, which costs more than the review itself.
+    """
+
+    __slots__ = ("_attributes", "_old_pods", "catalog", "exempted", "facts", "is_pod", "request")
 
     def __init__(self, request: AdmissionRequest, catalog: Catalog, facts: Facts) -> None:
         self.request = request
@@ -110,7 +119,10 @@ class Subjects:
         self.exempted: list[Exempted] = []
         self._attributes: JSONObject | None = None
         self._old_pods: Mapping[Path, Pod] | None = None
-        self.original = State(self, request.obj, self._pods(request.obj))
+
+    def original(self) -> State:
+        """The object as it came."""
+        return State(self, self.request.obj, self._pods(self.request.obj))
 
     def _pods(self, obj: JSONObject | None) -> tuple[Pod, ...]:
         if obj is None:

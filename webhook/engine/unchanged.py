@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from webhook.engine.subjects import Subjects
+from webhook.engine.subjects import State, Subjects
 from webhook.engine.validate import Judged
 from webhook.kube.path import lookup
 from webhook.kube.pod import Pod
@@ -22,12 +22,12 @@ from webhook.policy.findings import Action, Finding
 _NOT_THE_USERS: Final = frozenset({"metadata", "status"})
 
 
-def weaken(judged: list[Judged], subjects: Subjects) -> list[Finding]:
+def weaken(judged: list[Judged], subjects: Subjects, original: State) -> list[Finding]:
     """The findings, those that an update did not introduce weakened from Enforce to Warn."""
     request = subjects.request
     if request.operation != "UPDATE" or request.old_object is None or request.obj is None:
         return [finding for finding, _ in judged]
-    before = {pod.place: pod for pod in subjects.original.pods}
+    before = {pod.place: pod for pod in original.pods}
     return [
         replace(finding, action=Action.WARN)
         if finding.action is Action.ENFORCE

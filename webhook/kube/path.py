@@ -72,12 +72,11 @@ def lookup(root: Any, path: Path) -> Any:
     """The value at ``path``, or MISSING where any step is absent or of another type."""
     node = root
     for segment in path:
-        if isinstance(segment, int):
-            if type(node) is not list or not 0 <= segment < len(node):
+        # By the type of the node, which says what the segment must be: a key is in no list, an index in no map.
+        if type(node) is dict:
+            if segment not in node:
                 return MISSING
-            node = node[segment]
-        else:
-            if type(node) is not dict or segment not in node:
-                return MISSING
-            node = node[segment]
+        elif type(node) is not list or type(segment) is not int or not 0 <= segment < len(node):
+            return MISSING
+        node = node[segment]
     return node

@@ -153,14 +153,15 @@ def _refuse_duplicate_keys(body: bytes, parsed: Any) -> None:
     if nothing was dropped; that is cheap, and true for what the API server sends. Anything else is read key by key.
     """
     try:
-        written = orjson.dumps(parsed)
+        # Go ends what it writes with a line feed.
+        written = orjson.dumps(parsed, option=orjson.OPT_APPEND_NEWLINE)
         if written == body:
             return
     except orjson.JSONEncodeError:
         raise MalformedReview("the body is nested too deeply") from None
     for plain, escaped in _GO_ESCAPES:
         written = written.replace(plain, escaped)
-    if written == body.strip():
+    if written.rstrip() == body.strip():
         return
     try:
         json.loads(body, object_pairs_hook=_unique)

@@ -14,9 +14,8 @@ from webhook.kube.path import MISSING
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject, items, mapping
 from webhook.mutations.names import label_key_problem, label_value_problem
-from webhook.mutations.parameters import Strict
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 
 NodeOperator = Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
 

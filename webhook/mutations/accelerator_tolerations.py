@@ -10,9 +10,8 @@ from webhook.kube.accelerators import Accelerator
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject
 from webhook.mutations.names import label_key_problem, label_value_problem
-from webhook.mutations.parameters import Strict
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 
 TaintEffect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
 

@@ -11,9 +11,8 @@ from annotated_types import MinLen
 from webhook.kube.path import render
 from webhook.kube.pod import Pod
 from webhook.mutations.names import annotation_key_problem
-from webhook.mutations.parameters import Strict
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 
 # All keys and values of an object together, in bytes.
 # Source: k8s.io/apimachinery pkg/api/validation/objectmeta.go (TotalAnnotationSizeLimitB).

@@ -13,9 +13,8 @@ from webhook.kube.pod import Container, Pod
 from webhook.kube.shape import JSONObject, items
 from webhook.mutations.devices import accelerator_count
 from webhook.mutations.names import annotation_key_problem, label_key_problem, variable_name_problem
-from webhook.mutations.parameters import Strict
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 
 ContainerChoice = Literal["All", "Accelerator", "NonAccelerator"]
 

@@ -11,10 +11,9 @@ from annotated_types import MinLen
 from webhook.kube.path import MISSING, Path, parse_json_pointer
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject
-from webhook.mutations.parameters import Strict
 from webhook.mutations.patching import clear_priority_of, fresh, priority_class, refuse_forbidden
 from webhook.policy.draft import Draft, json_equal
-from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 
 # move is known only to say what to write instead.
 PatchOp = Literal["add", "replace", "remove", "copy", "test", "move"]

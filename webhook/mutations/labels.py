@@ -11,9 +11,8 @@ from annotated_types import MinLen
 from webhook.kube.path import render
 from webhook.kube.pod import Pod
 from webhook.mutations.names import label_key_problem, label_value_problem
-from webhook.mutations.parameters import Strict
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 
 
 class Labels(Mutation):

@@ -9,10 +9,9 @@ from typing import Any
 from webhook.kube.path import MISSING, Path, render
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject
-from webhook.mutations.parameters import Strict
 from webhook.mutations.patching import clear_priority_of, fresh, priority_class, refuse_forbidden
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 
 
 @dataclass(frozen=True, slots=True)

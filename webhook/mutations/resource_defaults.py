@@ -12,10 +12,9 @@ from webhook.kube.pod import Container, Pod
 from webhook.kube.quantity import QuantityError, multiply_quantity, parse_quantity, quantity_or_none
 from webhook.mutations.devices import MOST_ACCELERATORS, accelerator_count
 from webhook.mutations.names import label_key_problem
-from webhook.mutations.parameters import Strict
 from webhook.policy.draft import Draft
 from webhook.policy.problems import did_you_mean
-from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 
 # As Kubernetes takes them: text, or a bare number.
 Quantity = str | int | float

@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from webhook.kube.pod import Container, Pod
 from webhook.kube.shape import JSONObject, items, mapping, strings
-from webhook.mutations.parameters import Strict
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 
 _OS_LABELS: Final = ("kubernetes.io/os", "beta.kubernetes.io/os")
 

@@ -155,6 +155,7 @@ class Matcher:
         "_object_selector",
         "_operations",
         "_users",
+        "asks_about_request",
         "kinds",
     )
 
@@ -178,6 +179,13 @@ class Matcher:
         self._namespace_selector = label_selector(match.namespaceSelector)
         self._object_selector = label_selector(match.objectSelector)
         self._accelerators: Literal["Required", "None", "Any"] = match.accelerators
+        self.asks_about_request: bool = not (
+            self._namespace_selector is None
+            and self._names.everything
+            and self._users.everything
+            and self._groups.everything
+        )
+        """Whether ``matches_request`` can say no at all."""
 
     def admits(self, kind: GroupVersionKind, operation: str, namespace: str) -> bool:
         """Whether requests of this kind, operation and namespace can match at all."""

@@ -32,7 +32,18 @@ class ParameterError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class NoParameters:
+class Strict:
+    """Parameters of a rule, or a part of them: unknown fields are errors.
+
+    The docstrings of their fields are the descriptions in the schema and in the reference.
+    """
+
+    # Read by pydantic where it validates policy files. A plain map, so that a rule needs no pydantic.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, slots=True)
+class NoParameters(Strict):
     """A rule without settings."""
 
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import MinLen
 
-from webhook.checks.parameters import Strict
 from webhook.checks.pod_security.control import ControlId, Level, parse_version
 from webhook.checks.pod_security.exemptions import ExemptImages
 from webhook.checks.pod_security.registry import CONTROLS, controls_at
 from webhook.checks.pod_security.visitor import Visitor
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.rule import Check, Context, ParameterError, Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Pod
@@ -135,7 +134,7 @@ class PodSecurity(Check):
         judged = {control.id for control, _ in controls_at(parameters.level, minor)}
         for i, exemption in enumerate(parameters.exempt):
             if exemption.control not in judged:
-                message = f'"{exemption.control}" {_why_not(exemption.control, parameters.level, minor)}'
+                message = f'"{exemption.control}" {_why_not(exemption.control, minor)}'
                 raise ParameterError(message, f"exempt[{i}].control")
             for j, image in enumerate(exemption.images):
                 try:
@@ -155,12 +154,12 @@ class PodSecurity(Check):
                 yield Violation(control, path, message)
 
 
-def _why_not(name: ControlId, level: Level, minor: int) -> str:
-    """Why a control is not judged at a level and version, so that an exemption from it would do nothing."""
+def _why_not(name: ControlId, minor: int) -> str:
+    """Why a control that is not judged at the level and version is not: an exemption from it would do nothing."""
     control = next(control for control in CONTROLS if control.id == name)
     if control.since > minor:
         return f"is part of the standards since v1.{control.since} only"
-    if level == "baseline" and control.level == "restricted":
+    if control.level == "restricted":
         return "is a control of level restricted"
     instead = next(other.id for other in CONTROLS if other.replaces == name)
     return f'is not judged at level restricted; "{instead}" takes its place'
