@@ -83,13 +83,25 @@ def test_the_search_goes_only_so_deep() -> None:
     assert pods_of(custom(spec={"x": {"x": inner}})) == ()
 
 
-def test_the_search_goes_only_so_far() -> None:
-    filler = [{"x": index} for index in range(discovery._NODES)]
-    assert len(pods_of(custom(spec={"containers": CONTAINERS, "filler": filler}))) == 1
-    assert pods_of(custom(spec={"filler": filler, "last": {"containers": CONTAINERS}})) == ()
+@pytest.mark.parametrize(
+    ("filler", "enough"),
+    [([{"x": 1}], discovery._BUDGET // discovery._MAP_COST), ([1], discovery._BUDGET)],
+    ids=["maps", "values"],
+)
+def test_the_search_goes_only_so_far(filler: list[Any], enough: int) -> None:
+    bare = {"containers": CONTAINERS}
+    assert len(pods_of(custom(spec={"first": bare, "filler": filler * enough}))) == 1
+    assert len(pods_of(custom(spec={"filler": filler * (enough // 2), "last": bare}))) == 1
+    assert pods_of(custom(spec={"filler": filler * enough, "last": bare})) == ()
 
 
 def test_policies_about_pods_are_no_pods() -> None:
     rule = {"pattern": {"spec": {"containers": [{"name": "*", "image": "!*:latest"}]}}}
     obj = {"spec": {"rules": [{"validate": rule}]}}
     assert find_pods(parse_api_version("kyverno.io/v1", "Policy"), obj, CATALOG) == ()
+
+
+def test_objects_inside_an_object_share_the_search() -> None:
+    inner = custom(spec={"filler": [{"x": 1}] * 1000, "last": {"containers": CONTAINERS}})
+    found = pods_of(custom(spec={"items": [inner] * 100}))
+    assert 0 < len(found) < 20

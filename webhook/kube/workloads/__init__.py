@@ -24,9 +24,9 @@ from webhook.kube.gvk import GroupVersionKind, parse_api_version
 from webhook.kube.kinds import BUILT_IN, Kind
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject, text
-from webhook.kube.workloads.discovery import discover
-from webhook.kube.workloads.parts import Described, Embedded
-from webhook.kube.workloads.paths import NOTHING, Finder
+from webhook.kube.workloads.discovery import Search
+from webhook.kube.workloads.parts import Described, Found
+from webhook.kube.workloads.paths import Finder
 from webhook.kube.workloads.table import WORKLOADS
 
 # Whole objects inside others (a workload in an AppWrapper) are not nested any deeper than this.
@@ -46,8 +46,6 @@ _POLICY_GROUPS: Final = frozenset(
 )
 
 Finders = Mapping[Kind, Finder]
-
-_ANY: Final = Finder((), discover)
 
 _NOTHING: Final[Finders] = {}
 
@@ -93,30 +91,37 @@ def find_pods(
             replicas_path=found.replicas_path,
             sources=found.sources,
         )
-        for found in _describe(kind, obj, own, 0)
+        for found in _Describing(own).pods(kind, obj, 0)
     )
 
 
-def _describe(kind: GroupVersionKind, obj: JSONObject, own: Finders, depth: int) -> Iterator[Described]:
-    for found in _finder(kind, own).find(obj):
-        if isinstance(found, Described):
-            yield found
-        elif depth < _EMBEDDED:
-            for pod in _describe_embedded(found, own, depth + 1):
-                yield pod.below(found.path)
+class _Describing:
+    """Finding the pods of one object, and of the objects inside it."""
 
+    __slots__ = ("_own", "_search")
 
-def _describe_embedded(found: Embedded, own: Finders, depth: int) -> Iterator[Described]:
-    kind = parse_api_version(text(found.obj, "apiVersion"), text(found.obj, "kind"))
-    if (kind.group, kind.kind) == ("", "Pod"):
-        yield Described()
-    else:
-        yield from _describe(kind, found.obj, own, depth)
+    def __init__(self, own: Finders) -> None:
+        self._own = own
+        self._search = Search()
 
+    def pods(self, kind: GroupVersionKind, obj: JSONObject, depth: int) -> Iterator[Described]:
+        for found in self._find(kind, obj):
+            if isinstance(found, Described):
+                yield found
+            elif depth < _EMBEDDED:
+                for pod in self._embedded(found.obj, depth + 1):
+                    yield pod.below(found.path)
 
-def _finder(kind: GroupVersionKind, own: Finders) -> Finder:
-    name = (kind.group, kind.kind)
-    finder = own.get(name) or WORKLOADS.get(name)
-    if finder is not None:
-        return finder
-    return _ANY if may_carry_pods(kind) else NOTHING
+    def _embedded(self, obj: JSONObject, depth: int) -> Iterator[Described]:
+        kind = parse_api_version(text(obj, "apiVersion"), text(obj, "kind"))
+        if (kind.group, kind.kind) == ("", "Pod"):
+            yield Described()
+        else:
+            yield from self.pods(kind, obj, depth)
+
+    def _find(self, kind: GroupVersionKind, obj: JSONObject) -> Iterator[Found]:
+        name = (kind.group, kind.kind)
+        finder = self._own.get(name) or WORKLOADS.get(name)
+        if finder is not None:
+            return finder.find(obj)
+        return self._search.find(obj) if may_carry_pods(kind) else iter(())

@@ -18,40 +18,62 @@ from webhook.kube.shape import JSONObject, text
 from webhook.kube.workloads.parts import Described, Embedded, Found, Part, labels_and_annotations, made_pod
 
 _DEPTH: Final = 40
-# Maps and lists looked at. The largest objects of real workloads have a few thousand.
-_NODES: Final = 10_000
+# What the search of one object may cost: 1 for a value, 10 for a map or list to look into. The largest objects of real
+# workloads cost about 30,000; all of it is spent in some milliseconds.
+_BUDGET: Final = 150_000
+_MAP_COST: Final = 10
 
 # What describes no pods: the object's own metadata and what a controller reports.
 _LEFT_OUT: Final = ("metadata", "status")
 
+_Members = Iterator[tuple[str | int, Any]]
 
-def discover(obj: JSONObject) -> Iterator[Found]:
-    """Every pod and every whole object inside ``obj``, in the order they stand there."""
-    if is_pod_spec(obj):
-        yield pod_at(obj, ())
-    budget = _NODES
-    pending: list[tuple[Path, Any]] = [
-        ((key,), value) for key, value in reversed(obj.items()) if key not in _LEFT_OUT
-    ]
-    while pending and budget:
-        path, node = pending.pop()
-        budget -= 1
-        if type(node) is dict:
-            if type(node.get("kind")) is str and type(node.get("apiVersion")) is str:
-                yield Embedded(path, node)
+
+class Search:
+    """The search of one object, and of the objects inside it, which share what it may cost."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = _BUDGET
+
+    def find(self, obj: JSONObject) -> Iterator[Found]:
+        """Every pod and every whole object inside ``obj``, in the order they stand there."""
+        if is_pod_spec(obj):
+            yield pod_at(obj, ())
+        path: list[str | int] = []
+        # One iterator for each level that is being looked into, so that nothing is copied.
+        levels: list[_Members] = [iter(obj.items())]
+        while levels:
+            key, value = self._next_container(levels[-1])
+            if value is None:
+                levels.pop()
+                del path[-1:]
                 continue
-            if is_pod_spec(node):
-                yield pod_at(obj, path)
-            if len(path) < _DEPTH:
-                pending += [
-                    ((*path, key), value)
-                    for key, value in reversed(node.items())
-                    if type(value) in (dict, list)
-                ]
-        elif type(node) is list and len(path) < _DEPTH:
-            # No need to reverse a copy where there is nothing to look into, as in long lists of numbers or text.
-            inner = [(index, value) for index, value in enumerate(node) if type(value) in (dict, list)]
-            pending += [((*path, index), value) for index, value in reversed(inner)]
+            if key in _LEFT_OUT and not path:
+                continue
+            path.append(key)
+            inner: _Members = iter(())
+            if type(value) is list:
+                inner = enumerate(value)
+            elif type(value.get("kind")) is str and type(value.get("apiVersion")) is str:
+                yield Embedded(tuple(path), value)
+            else:
+                if "containers" in value and is_pod_spec(value):
+                    yield pod_at(obj, tuple(path))
+                inner = iter(value.items())
+            levels.append(inner if len(levels) < _DEPTH else iter(()))
+
+    def _next_container(self, members: _Members) -> tuple[str | int, Any]:
+        """The next member that is a map or a list; None where there is none, or the search has cost enough."""
+        for key, value in members:
+            self._left -= 1
+            if type(value) is dict or type(value) is list:
+                self._left -= _MAP_COST
+                return (key, value) if self._left > 0 else ("", None)
+            if self._left <= 0:
+                break
+        return "", None
 
 
 def is_pod_spec(node: JSONObject) -> bool:

@@ -91,10 +91,6 @@ def each(*finders: Finder) -> Finder:
     return Finder(tuple(place for finder in finders for place in finder.places), find)
 
 
-# The finder of kinds that carry no pods.
-NOTHING: Final = Finder((), lambda _: iter(()))
-
-
 def walk(node: Any, where: Segments, path: Path = ()) -> Iterator[tuple[Path, JSONObject]]:
     """The maps that a path with wildcards leads to, each with its own path."""
     if not where:
