@@ -35,7 +35,7 @@ _SYSCTLS = (
     "kernel.msgmax",
 )
 # All of k8s.io/api core/v1 VolumeSource, each in its smallest form.
-_VOLUMES = (
+_VOLUMES: tuple[dict[str, Any], ...] = (
     *(
         {source: {}}
         for source in (

@@ -196,6 +196,11 @@ def test_a_breach_of_one_control_is_none_of_another(control: str, fields: dict[s
     assert {violation.reason for violation in found} == {control}
 
 
+DEFAULT_CAPABILITIES = [
+    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE"),
+    *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+]
+
 CONTAINER_ALLOWED: dict[str, tuple[str, dict[str, Any]]] = {
     "not privileged": ("privileged", {"securityContext": {"privileged": False}}),
     "no host process": (
@@ -214,7 +219,7 @@ CONTAINER_ALLOWED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "default capabilities": (
         "capabilities-baseline",
-        {"securityContext": {"capabilities": {"add": ["AUDIT_WRITE", "CHOWN", "MKNOD", "SYS_CHROOT"]}}},
+        {"securityContext": {"capabilities": {"add": DEFAULT_CAPABILITIES}}},
     ),
     "NET_BIND_SERVICE": (
         "capabilities-restricted",
@@ -568,6 +573,10 @@ def test_the_messages_above_are_of_every_control() -> None:
         "one": (["CAP_CHOWN"], "; write CHOWN"),
         "two": (["chown", "cap_kill"], "; write CHOWN and KILL"),
         "one of two": (["chown", "NET_RAW"], "; remove them"),
+        "another": (
+            ["NET_RAW"],
+            " adds the capability NET_RAW, which containers do not have by default; remove it",
+        ),
     },
     "added, advice",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from .judging import LEVELS, findings
 FIXTURES = shared("pod-security-standards")
 
 
-def files(level: Level, verdict: str) -> list[pytest.param]:
+def files(level: Level, verdict: str) -> list[Any]:
     return [
         pytest.param(level, path, id=f"{path.parents[2].name}-{level}-{verdict}-{path.stem}")
         for path in sorted(FIXTURES.glob(f"v1.*/{level}/{verdict}/*.yaml"))
