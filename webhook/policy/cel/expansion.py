@@ -22,6 +22,7 @@ every element, so that ten times as many take a hundred times as long."""
 
 VARIABLE_PREFIX = "variables."
 _GENERATED = 0
+_NEVER = Constant(_GENERATED, False)
 
 _HAS = (
     "cel.bind(v, a0, type(v) == optional_type "
@@ -34,9 +35,14 @@ _OPTIONAL = (
     ": optional.none())"
 )
 
-_COLLECTING = (
-    f"cel.bind(l, a0, size(l) > {MAX_COLLECTED} "
-    f"? fail('map() and filter() over more than {MAX_COLLECTED} elements are not supported') : l)"
+_CHECK_SIZE = (
+    f"size(l) > {MAX_COLLECTED} "
+    f"? fail('map() and filter() over more than {MAX_COLLECTED} elements are not supported')"
+)
+# A map has its keys in another order every time; a list made of them should not.
+_COLLECTED = f"cel.bind(l, a0, {_CHECK_SIZE} : type(l) == map ? l.map(k, k).sort() : l)"
+_COLLECTED_PAIRS = (
+    f"cel.bind(l, a0, {_CHECK_SIZE} : type(l) == map ? select([l.map(k, k).sort(), l]) : select(l))"
 )
 
 
@@ -73,7 +79,7 @@ class Expansion:
             case Comprehension() if _collects(expr):
                 expanded = tree.map_children(expr, self.expand)
                 assert isinstance(expanded, Comprehension)
-                return replace(expanded, range=_instantiate(_COLLECTING, (expanded.range,)))
+                return _collecting(expanded)
             case _:
                 return tree.map_children(expr, self.expand)
 
@@ -146,7 +152,35 @@ def _variables(expr: Expr) -> Expr:
             return expr
 
 
-_NEVER = Constant(_GENERATED, False)
+def _collecting(loop: Comprehension) -> Expr:
+    """A loop that builds a list, bounded and in a certain order."""
+    if not loop.variable2:
+        return replace(loop, range=_instantiate(_COLLECTED, (loop.range,)))
+
+    def select(over: Expr) -> Expr:
+        if not isinstance(over, ListExpr):
+            return replace(loop, range=over)
+        # A loop with two names over a list has the index and the element, which is the key here.
+        keys, container = over.elements
+        value = Call(_GENERATED, "_[_]", (container, Ident(_GENERATED, loop.variable)))
+        step = _bind(loop.variable2, value, loop.step)
+        return replace(loop, variable="@gpuward:index", variable2=loop.variable, range=keys, step=step)
+
+    return _put(_template(_COLLECTED_PAIRS), {"a0": loop.range}, select)
+
+
+def _bind(name: str, value: Expr, body: Expr) -> Expr:
+    """What ``cel.bind`` expands to."""
+    return Comprehension(
+        _GENERATED,
+        variable="#unused",
+        range=ListExpr(_GENERATED, ()),
+        accumulator=name,
+        initial=value,
+        condition=_NEVER,
+        step=Ident(_GENERATED, name),
+        result=body,
+    )
 
 
 def _collects(loop: Comprehension) -> bool:

@@ -88,7 +88,8 @@ def plain(value: cel.Value) -> Any:
         items = value.value()
         if not all(type(key) is str for key in items):
             raise CelEvaluationError("the result is a map whose keys are not all strings")
-        return {key: plain(element) for key, element in items.items()}
+        # The library has the keys in another order every time.
+        return {key: plain(items[key]) for key in sorted(items)}
     if kind == "ERROR":
         raise CelEvaluationError(error_text(value))
     raise CelEvaluationError(f"the result is a {kind.partition('<')[0].lower()}; convert it with string()")
