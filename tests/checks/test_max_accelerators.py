@@ -1,4 +1,4 @@
-"""max-accelerators: bounds for a container and for a pod."""
+"""max-accelerators: bounds for a container, for a pod and for a workload."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ from typing import Any
 import pytest
 
 from webhook.checks.max_accelerators import MaxAccelerators
+from webhook.kube.path import render
+from webhook.kube.pod import Pod
 
-from .pods import Said, container, judge, limits, refused, requests, spec, table, violations
+from .pods import (
+    Said,
+    catalog,
+    compiled,
+    container,
+    judge,
+    limits,
+    refused,
+    requests,
+    spec,
+    table,
+    violations,
+)
 
 GPU = "nvidia.com/gpu"
 
@@ -120,9 +134,71 @@ def test_only_selected_resources_count(resources: list[str], admitted: bool) -> 
     assert said == ([] if admitted else [("too-many-per-pod", "spec")])
 
 
+def template(count: Any, replicas: int, name: str = "Worker") -> Pod:
+    """A pod template of a PyTorchJob."""
+    at = ("spec", "pytorchReplicaSpecs", name)
+    return Pod(
+        {},
+        spec(gpus(count)),
+        catalog(),
+        spec_path=(*at, "template", "spec"),
+        replicas=replicas,
+        replicas_path=(*at, "replicas"),
+    )
+
+
+PER_WORKLOAD: dict[str, tuple[list[Pod], str | None]] = {
+    "no pods": ([], None),
+    "none asked for": ([template(0, 100)], None),
+    "at the bound": ([template(8, 4)], None),
+    "above": ([template(8, 5)], "spec.pytorchReplicaSpecs.Worker.replicas"),
+    "templates add up": (
+        [template(1, 1, "Master"), template(8, 4)],
+        "spec.pytorchReplicaSpecs.Worker.replicas",
+    ),
+    "the largest share is named": (
+        [template(8, 5, "Master"), template(1, 1)],
+        "spec.pytorchReplicaSpecs.Master.replicas",
+    ),
+    "none while scaled to none": ([template(8, 0), template(8, 4)], None),
+    "a pod is a workload of one": ([Pod({}, spec(gpus(33)), catalog())], "spec"),
+}
+
+
+@table(PER_WORKLOAD, "pods, where")
+def test_all_pods_of_a_workload_are_counted_together(pods: list[Pod], where: str | None) -> None:
+    found = list(compiled(MaxAccelerators, {"perWorkload": 32}).check_workload(pods))
+    expected = [] if where is None else [("too-many-per-workload", where)]
+    assert [(violation.reason, render(violation.path)) for violation in found] == expected
+
+
+def test_the_message_says_what_most_of_a_workload_is_for() -> None:
+    check = compiled(MaxAccelerators, {"perPod": 8, "perWorkload": 32})
+    (violation,) = check.check_workload([template(1, 1, "Master"), template(8, 4)])
+    assert violation.message == (
+        "all pods of the workload together ask for 33 of nvidia.com/gpu, and one workload may have 32; "
+        "most are for 4 pods with 8 each: lower one of the two"
+    )
+
+
+def test_only_selected_resources_of_a_workload_count() -> None:
+    check = compiled(MaxAccelerators, {"perWorkload": 0, "resources": ["amd.com/gpu"]})
+    assert list(check.check_workload([template(8, 4)])) == []
+
+
+def test_without_a_bound_for_workloads_they_are_not_looked_at() -> None:
+    assert list(compiled(MaxAccelerators, {"perPod": 1}).check_workload([template(8, 100)])) == []
+
+
 BAD_PARAMETERS: dict[str, tuple[Any, str, str]] = {
     "no bound": ({}, "perPod", "nothing is bounded"),
     "no bound but resources": ({"resources": [GPU]}, "perPod", "nothing is bounded"),
+    "pod above workload": ({"perPod": 9, "perWorkload": 8}, "perPod", "never be reached"),
+    "container above workload": (
+        {"perContainer": 9, "perWorkload": 8},
+        "perContainer",
+        "perContainer is above perWorkload",
+    ),
     "container above pod": ({"perContainer": 9, "perPod": 8}, "perContainer", "never be reached"),
     "misspelt resource": (
         {"perPod": 8, "resources": [GPU, "nvida.com/gpu"]},

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class MaxAccelerators(Check):
-    """A container, and a pod as a whole, asks for no more accelerators than allowed.
+    """A container, a pod, and a workload as a whole ask for no more accelerators than allowed.
 
     Why:
         A typo (80 for 8) or a single greedy job can hold all accelerators of a team, or ask for more than any
@@ -33,14 +34,18 @@ class MaxAccelerators(Check):
         spec.containers[*].resources.requests[ACCELERATOR]
 
     Allowed values:
-        Up to ``perContainer`` accelerators in one container, and up to ``perPod`` in a pod, over all resource
-        names that ``resources`` selects together. A pod counts as the scheduler counts it: regular containers
-        and sidecars add up, of ordinary init containers the largest counts. Devices asked for by resource
-        claim are not counted: their number stands in the claim, which is an object of its own. Ephemeral
-        containers are left out: Kubernetes allows them no resources.
+        Up to ``perContainer`` accelerators in one container, up to ``perPod`` in a pod, and up to
+        ``perWorkload`` in all pods of a workload, over all resource names that ``resources`` selects together.
+        A pod counts as the scheduler counts it: regular containers and sidecars add up, of ordinary init
+        containers the largest counts. A workload counts as the sum over its pod templates of replicas times
+        accelerators; where an autoscaler of its own may add pods, the most it may have. Where the object does
+        not say how many pods there will be (a DaemonSet, steps of a workflow), each template counts once.
+        Devices asked for by resource claim are not counted: their number stands in the claim, which is an
+        object of its own. Ephemeral containers are left out: Kubernetes allows them no resources.
 
     Remediation:
-        Lower the count under resources.limits, or spread the work over several pods.
+        Lower the count under resources.limits, or the number of pods; or spread the work over several pods or
+        workloads.
 
     Source:
         https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
@@ -53,26 +58,28 @@ class MaxAccelerators(Check):
 
     @dataclass(frozen=True, slots=True)
     class Parameters(Strict):
-        """Settings of ``max-accelerators``. At least one of ``perContainer`` and ``perPod`` is needed."""
+        """Settings of ``max-accelerators``. At least one of the bounds is needed."""
 
         perContainer: Annotated[int, Ge(0)] | None = None
         """The most accelerators one container may ask for. Without it there is no bound for a container."""
         perPod: Annotated[int, Ge(0)] | None = None
         """The most accelerators a pod may hold at once. Without it there is no bound for a pod."""
+        perWorkload: Annotated[int, Ge(0)] | None = None
+        """The most accelerators all pods of one workload may hold together. Without it there is no bound for a
+        workload."""
         resources: tuple[str, ...] = ()
         """Resource names, or globs over them (``nvidia.com/mig-*``), that are counted. Without it: every
         accelerator of the catalog."""
 
     def __init__(self, parameters: Parameters, context: Context) -> None:
         super().__init__(parameters, context)
-        if parameters.perContainer is None and parameters.perPod is None:
-            raise ParameterError("nothing is bounded; give perContainer, perPod or both", "perPod")
-        if (
-            parameters.perContainer is not None
-            and parameters.perPod is not None
-            and parameters.perContainer > parameters.perPod
-        ):
-            raise ParameterError("perContainer is above perPod, so it could never be reached", "perContainer")
+        bounds = {name: getattr(parameters, name) for name in ("perContainer", "perPod", "perWorkload")}
+        given = [(name, bound) for name, bound in bounds.items() if bound is not None]
+        if not given:
+            raise ParameterError("nothing is bounded; give perContainer, perPod or perWorkload", "perPod")
+        for (inner, lower), (outer, upper) in pairwise(given):
+            if lower > upper:
+                raise ParameterError(f"{inner} is above {outer}, so it could never be reached", inner)
         known = [name for accelerator in context.catalog.accelerators for name in accelerator.resources]
         for index, name in enumerate(parameters.resources):
             if not any(_overlap(_as_wildcards(name), _as_wildcards(resource)) for resource in known):
@@ -85,6 +92,7 @@ class MaxAccelerators(Check):
         # Compared with decimals for every pod, so made ones here.
         self._per_container = _decimal(parameters.perContainer)
         self._per_pod = _decimal(parameters.perPod)
+        self._per_workload = _decimal(parameters.perWorkload)
 
     def __call__(self, pod: Pod) -> Iterator[Violation]:
         per_container, per_pod = self._per_container, self._per_pod
@@ -111,6 +119,28 @@ class MaxAccelerators(Check):
                     f"the pod asks for {_described(counted, total)}, and one pod may have {per_pod}; "
                     "lower the limits, or use more pods",
                 )
+
+    def check_workload(self, pods: Sequence[Pod]) -> Iterator[Violation]:
+        if self._per_workload is None:
+            return
+        together: dict[str, Decimal] = {}
+        shares: list[tuple[Decimal, Pod]] = []
+        for pod in pods:
+            counted = self._counted(pod.accelerators)
+            if counted:
+                shares.append((_total(counted) * pod.replicas, pod))
+                for resource, count in counted.items():
+                    together[resource] = together.get(resource, Decimal(0)) + count * pod.replicas
+        total = sum((share for share, _ in shares), Decimal(0))
+        if total > self._per_workload:
+            share, pod = max(shares, key=lambda each: each[0])
+            pods_of_it = f"{pod.replicas} pod{'s' if pod.replicas > 1 else ''} with {number(share / pod.replicas)} each"
+            yield Violation(
+                "too-many-per-workload",
+                pod.replicas_path or pod.place,
+                f"all pods of the workload together ask for {_described(together, total)}, and one workload may have "
+                f"{self._per_workload}; most are for {pods_of_it}: lower one of the two",
+            )
 
     def _counted(self, accelerators: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
         if self._counts.everything:
