@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +116,13 @@ async def until(condition: Callable[[], object], seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # the condition is somebody else's state
             await asyncio.sleep(0.01)
+
+
+async def until_it(condition: Callable[[], Awaitable[object]], seconds: float = 20) -> None:
+    """``until`` for what has to be asked for."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.02)
 
 
 def ruleset_of(folder: Path, *policies: str) -> Ruleset:

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ import pytest
 from certs.mint import mint_ca, mint_leaf
 from tests.e2e.serving import Served
 from tests.server.conftest import Caller, calling
-from tests.server.inprocess import until
+from tests.server.inprocess import until, until_it
 from tests.server.reviews import BAD, GOOD, body, pod
 from tests.server.test_connections import post, read_answer
 from tests.support import POLICIES, REPOSITORY
@@ -224,10 +224,11 @@ async def test_policies_reload_under_load_without_a_failed_call(folder: Path) ->
         assert caller.served.stop() == 0
 
 
-async def _until(value: Callable[[], Any], expected: float) -> None:
-    async with asyncio.timeout(20):
-        while await value() != expected:  # noqa: ASYNC110  # the value is another process's
-            await asyncio.sleep(0.02)
+async def _until(value: Callable[[], Awaitable[Any]], expected: float) -> None:
+    async def reached() -> bool:
+        return bool(await value() == expected)
+
+    await until_it(reached)
 
 
 async def test_the_certificate_is_replaced_under_load_without_a_failed_call(folder: Path) -> None:

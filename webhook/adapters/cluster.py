@@ -104,7 +104,11 @@ class Cluster:
                 finally:
                     # An answer that is left half-read ends its connection. Its TLS goodbye would be waited for,
                     # and a watch is given up because the other side is silent.
-                    if not response.content.at_eof() and response.connection and response.connection.transport:
+                    if (
+                        not response.content.at_eof()
+                        and response.connection
+                        and response.connection.transport
+                    ):
                         response.connection.transport.abort()
         except TimeoutError:
             raise ClusterError(f"{path}: no answer within {seconds:g} s") from None
@@ -140,6 +144,12 @@ class Cluster:
             self._client = ApiClient(configuration)
             self._client.user_agent = "gpuward"
         return self._client
+
+
+def import_client() -> None:
+    """Import the client package now: it takes most of a second, and a process that forks does it once for all."""
+    import kubernetes.aio.client
+    import kubernetes.aio.config  # noqa: F401  # as above
 
 
 def _reason(body: bytes, response: ClientResponse) -> str:

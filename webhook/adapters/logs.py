@@ -30,12 +30,16 @@ _WAITING_LIMIT: Final = 10_000
 _FRAMES: Final = 12
 
 
-def set_up(log_format: LogFormat, level: str, stream: TextIO | None = None) -> LogWriter:
+def set_up(
+    log_format: LogFormat, level: str, stream: TextIO | None = None, *, threaded: bool = True
+) -> DirectLogWriter:
     """Send all logs to ``stream`` (standard error by default) from now on.
 
-    ``level`` is for gpuward's own logs; libraries are heard from warning on. Close the writer at the end.
+    ``level`` is for gpuward's own logs; libraries are heard from warning on. Close the writer at the end. Without
+    ``threaded``, lines are written where they are logged, for a process that is to fork.
     """
-    writer = LogWriter(stream or sys.stderr, render_json if log_format == "json" else render_text)
+    render = render_json if log_format == "json" else render_text
+    writer = (LogWriter if threaded else DirectLogWriter)(stream or sys.stderr, render)
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
@@ -45,16 +49,35 @@ def set_up(log_format: LogFormat, level: str, stream: TextIO | None = None) -> L
     return writer
 
 
-class LogWriter(logging.Handler):
-    """Takes records on any thread at once, and writes them on its own."""
+class DirectLogWriter(logging.Handler):
+    """Writes records where they are logged."""
 
     def __init__(self, stream: TextIO, render: Callable[[logging.LogRecord], str]) -> None:
         super().__init__()
         self._stream: Final = stream
         self._render: Final = render
-        self._waiting: Final[queue.SimpleQueue[logging.LogRecord | None]] = queue.SimpleQueue()
         self.dropped = 0
-        """How many lines were lost because they could not be written in time."""
+        """How many lines were lost because they could not be written, or not in time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; see ``logging.Handler``."""
+        self._write(self._render(record))
+
+    def _write(self, lines: str) -> None:
+        try:
+            self._stream.write(lines)
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Nowhere to say so; the next line may get through.
+            self.dropped += 1
+
+
+class LogWriter(DirectLogWriter):
+    """Takes records on any thread at once, and writes them on its own."""
+
+    def __init__(self, stream: TextIO, render: Callable[[logging.LogRecord], str]) -> None:
+        super().__init__(stream, render)
+        self._waiting: Final[queue.SimpleQueue[logging.LogRecord | None]] = queue.SimpleQueue()
         self._thread: Final = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -83,13 +106,7 @@ class LogWriter(logging.Handler):
             if self.dropped != told:
                 lost, told = self.dropped - told, self.dropped
                 lines += self._render(_record(logging.WARNING, "log lines were dropped", {"dropped": lost}))
-            try:
-                self._stream.write(lines)
-                if self._waiting.empty():
-                    self._stream.flush()
-            except (OSError, ValueError):
-                # Nowhere to say so; the next line may get through.
-                self.dropped += 1
+            self._write(lines)
 
 
 def render_json(record: logging.LogRecord) -> str:

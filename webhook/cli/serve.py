@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from webhook.adapters import policy_files
-from webhook.cli.output import CLEAN, COULD_NOT_RUN
+from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS
 from webhook.cli.policies import add_policies_argument
 from webhook.policy.findings import Mode
 from webhook.server.durations import parse_duration
@@ -144,7 +144,7 @@ def _contradiction(args: argparse.Namespace) -> str | None:
 
 def _serve(args: argparse.Namespace, cleanup: ExitStack, ca: Path | None) -> int:
     from webhook.adapters.cluster import Cluster, ClusterConfigError
-    from webhook.server.run import bind, serve
+    from webhook.server.run import Prepared, bind, serve, serve_with_workers
     from webhook.server.tls import CertificateError, ServingCertificate
 
     settings = _settings(args)
@@ -160,9 +160,17 @@ def _serve(args: argparse.Namespace, cleanup: ExitStack, ca: Path | None) -> int
             print(problem, file=sys.stderr)
         return _could_not_run(f"{settings.policies}: the policies cannot be used")
     host = args.host or ""
-    listening = cleanup.enter_context(bind(host, args.port))
-    admin = None if args.admin_port is None else cleanup.enter_context(bind(host, args.admin_port))
-    serve(settings, loaded.ruleset, loaded.digest, certificate, listening, admin, partial(_announce, ca))
+    listening = bind(host, args.port, copies=args.workers if args.workers > 1 else 0)
+    admin = None if args.admin_port is None else bind(host, args.admin_port)[0]
+    for one in (*listening, admin):
+        if one is not None:
+            cleanup.enter_context(one)
+    server = Prepared(
+        settings, loaded.ruleset, loaded.digest, certificate, listening, admin, partial(_announce, ca)
+    )
+    if args.workers > 1:
+        return CLEAN if serve_with_workers(server) else VIOLATIONS
+    serve(server)
     return CLEAN
 
 

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from webhook.adapters.cluster import Cluster
-from webhook.adapters.logs import LogWriter, stack
+from webhook.adapters.logs import DirectLogWriter, stack
 from webhook.adapters.metrics import Metrics
+from webhook.adapters.metrics_merge import dump
 from webhook.adapters.namespaces import ClusterNamespaces, EveryNamespace, Namespaces
 from webhook.adapters.policy_reload import PolicyReload
 from webhook.engine.ruleset import Ruleset
@@ -25,6 +26,7 @@ from webhook.server.health import Check, Health, State
 from webhook.server.limits import Gate
 from webhook.server.record import Recorder
 from webhook.server.settings import Settings
+from webhook.server.status import Status, tell
 from webhook.server.tls import ServingCertificate
 from webhook.version import __version__
 
@@ -49,7 +51,7 @@ class Worker:
         ruleset: Ruleset,
         policies_digest: str,
         certificate: ServingCertificate,
-        log: LogWriter,
+        log: DirectLogWriter,
     ) -> None:
         """To be made in the event loop it will run in. ``policies_digest`` is of the files of ``ruleset``."""
         self._settings: Final = settings
@@ -85,7 +87,7 @@ class Worker:
         self._app: Final = WebhookApp(self._admission, Health(self._checks()), recorder)
         self._follow(log)
 
-    def _follow(self, log: LogWriter) -> None:
+    def _follow(self, log: DirectLogWriter) -> None:
         metrics = self.metrics
         metrics.policies_loaded(len(self._policies.ruleset.policies), self._policies.loaded_at, first=True)
         metrics.in_flight.set_function(lambda: self._gate.in_flight)
@@ -154,15 +156,24 @@ class Worker:
     # Life
 
     async def run(
-        self, listening: socket.socket, admin: socket.socket | None, ready: Callable[[Worker], None]
+        self,
+        listening: socket.socket,
+        ready: Callable[[Worker], None],
+        *,
+        admin: socket.socket | None = None,
+        channel: socket.socket | None = None,
     ) -> None:
-        """Serve on the sockets until SIGTERM or SIGINT, then finish what is under way. ``ready`` is called
-        once, when the server first is."""
+        """Serve until SIGTERM or SIGINT, then finish what is under way.
+
+        ``ready`` is called once, when the server first is. Health and metrics are served on ``admin``, or told to
+        a supervisor through ``channel`` (see ``status``); when that has gone, the worker stops too.
+        """
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log_unhandled)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._asked_to_stop)
+        loop.add_signal_handler(signal.SIGTERM, self._asked_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._policies.ask)
+        if channel is None:
+            loop.add_signal_handler(signal.SIGINT, self._asked_to_stop)
         _settle_memory()
         webhook_listener = Listener(self._app.answer)
         webhook_server = await loop.create_server(
@@ -180,23 +191,35 @@ class Worker:
         if self._namespaces is not None:
             background.append(asyncio.create_task(self._namespaces.run()))
         announce = asyncio.create_task(self._announce(ready))
-        stopping = asyncio.create_task(self._stop.wait())
+        told_to_stop: list[asyncio.Task[Any]] = [asyncio.create_task(self._stop.wait())]
+        if channel is not None:
+            told_to_stop.append(asyncio.create_task(tell(channel, self._status)))
         try:
             # What runs in the background never ends by itself: if it does, this process is broken and must be
             # replaced.
-            await asyncio.wait([*background, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*background, *told_to_stop], return_when=asyncio.FIRST_COMPLETED)
             broken = [task for task in background if task.done()]
             await self._drain(webhook_listener, webhook_server)
             await _hang_up(admin_listener)
         finally:
             self._admission.close()
-            for task in (*background, announce, stopping):
+            tasks = (*background, *told_to_stop, announce)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*background, announce, stopping, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             if self._cluster is not None:
                 await self._cluster.reset()
         for task in broken:
             task.result()
+
+    def _status(self) -> Status:
+        checks = [(name, check()) for name, check in self._checks()]
+        return Status(
+            ready=all(state.ready for _, state in checks),
+            checks=[(name, state.ready, state.detail) for name, state in checks],
+            policies=self.policy_count,
+            metrics=dump(self.metrics.registry),
+        )
 
     async def _announce(self, ready: Callable[[Worker], None]) -> None:
         while not self.health.is_ready():  # noqa: ASYNC110  # many things make it ready, none of them an event
