@@ -21,9 +21,10 @@ def _loops(depth: int) -> str:
         ("+".join(["'a'"] * 40) + " == ''", "the expression is nested more than 32 levels deep"),
         ("object" + ".a" * 40, "the expression is nested more than 32 levels deep"),
         (_loops(5), "loops such as all() and map() are nested more than 4 deep"),
+        ("object" + ".find('a')" * 20 + " == ''", "the expression's functions are nested too deeply"),
         ("'%.200f'.format([1.0]) == ''", "a formatting clause's precision may be 100 at most"),
     ],
-    ids=["length", "parentheses", "sum", "fields", "loops", "precision"],
+    ids=["length", "parentheses", "sum", "fields", "loops", "functions", "precision"],
 )
 def test_an_expression_that_is_too_large_is_refused_at_load(expression: str, message: str) -> None:
     with pytest.raises(CelCompileError) as caught:

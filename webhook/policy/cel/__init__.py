@@ -8,21 +8,31 @@ The expressions see ``object``, ``oldObject``, ``request``, ``namespaceObject``,
 ValidatingAdmissionPolicy's do, and Kubernetes' function libraries (``library``). Source: kubernetes.io "Common
 Expression Language in Kubernetes", k8s.io/apiserver 1.36.
 
-What runs them is Google's C++ CEL (cel-expr-python 0.1.3), imported when the first expression is compiled. Facts about
-it that matter here, each tried:
+What runs them is Google's C++ CEL (cel-expr-python 0.1.3), imported when the first expression is compiled. It types a
+variable as a whole, knows none of Kubernetes' functions and differs from Kubernetes in a dozen corners, all of which is
+put right on the checked syntax tree before it runs: ``compiler`` is the way through. What else is to be known of it,
+each tried:
 
-- It is deterministic, and knows no clock.
 - It evaluates holding the interpreter lock: no two evaluations run at once, and a ``Program`` may be used from any
   thread. A ``Scope`` must stay with one thread at a time.
+- It knows no clock. It has the keys of a map in another order every time; what is built from a map here is in the order
+  of its keys. Only which of several errors an ``all`` or ``exists`` over a map gives is left to chance.
 - It ends an evaluation after 10,000 loop steps, those of nested loops and of composed variables included. Beyond that
   this package bounds what can grow faster than an object: the length of an expression (``MAX_EXPRESSION_LENGTH``), its
-  nesting (32, the library's), nested loops (4), ``map`` and ``filter`` (1,000 elements, as the library copies the
-  result for each), ``lists.range`` (10,000), ``replace`` (4,000,000 characters). The worst that is left is about a
-  second: loops within loops over large lists with a costly body. What an expression may build out of literals and
-  ``+`` is not bounded; that is in the hands of who writes the policy, not of who sends an object.
+  nesting (32, the library's; Kubernetes has 250), nested loops (4), ``map`` and ``filter`` (1,000 elements, as the
+  library copies the result for each), ``lists.range`` (10,000), ``replace`` (4,000,000 characters). The worst that is
+  left is about a second: loops within loops over large lists with a costly body. What an expression may build out of
+  literals and ``+`` is not bounded; that is in the hands of who writes the policy, not of who sends an object.
 - A composed variable is evaluated when an expression first asks for it, and at most once an evaluation. Kubernetes
   keeps it for all expressions of a policy; a value cannot leave this library and come back unharmed, and evaluating
   it again shows in nothing but time.
+
+Where it differs from Kubernetes it says so when the expression is loaded: no ``authorizer``, ``transformMap``,
+``transformMapEntry``, ``Object{...}``, ``JSONPatch{...}``, ``type()`` or ``dyn()`` of a Kubernetes type, names of
+those types, ``%e`` in formats. More than Kubernetes: ``math``, ``base64``, ``cel.bind``, ``reverse()`` of a string,
+fields in backticks, and expressions whose type is dyn where a bool or string is wanted. Literals that cannot be
+converted are found at load, where Kubernetes finds them at evaluation. ``tests/policy/cel/kubernetes`` has two
+thousand expressions with what Kubernetes makes of each.
 """
 
 from __future__ import annotations
@@ -139,9 +149,10 @@ class Program:
         self.result_type = str(result_type)
         """The static type, in CEL's spelling: ``bool``, ``dyn``, ``list(string)``."""
         self._reads_managed_fields = expansion.reads_managed_fields(tree)
-        self._expression: cel.Expression = engine.program(tree)
-        # The library prepares an expression when it first runs; better at load than in a request.
+        self._expression: cel.Expression
         try:
+            self._expression = engine.program(tree)
+            # The library prepares an expression when it first runs; better at load than in a request.
             self._expression.eval(engine.activation({}))
         except (RuntimeError, ValueError, LookupError) as error:
             if not values.ran_out_of_steps(error):

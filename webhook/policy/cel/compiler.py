@@ -90,16 +90,15 @@ def _uses(expression: str, variables: Mapping[str, CelType]) -> list[Use]:
     if not any(root in expression for root in (*ROOTS, Substitution.PREFIX)):
         return []
     try:
-        parsed = engine.checker(()).compile(expression, disable_check=True)
+        parsed = engine.checker(Substitution(expression, []).names).compile(expression, disable_check=True)
     except (RuntimeError, ValueError) as error:
         raise messages.compile_error(error, expression, expression, lambda offset: offset) from None
     return Fields(expression, tree.decode(parsed.serialize()), variables).uses()
 
 
 def _check(substitution: Substitution, expression: str) -> Checked:
-    typed = tuple((substitution.name(index), kind) for index, kind in enumerate(substitution.kinds))
     try:
-        compiled = engine.checker(typed).compile(substitution.expression)
+        compiled = engine.checker(substitution.names).compile(substitution.expression)
     except (RuntimeError, ValueError) as error:
         raise messages.compile_error(
             error, substitution.expression, expression, substitution.origin

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 _NUL_ESCAPE = rb"\u0000"
 _MARK_BYTES = MARK.encode()
-_ANY_DIGIT_IS_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
-_NINETEEN_DIGITS = b"0" * 19
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -107,16 +105,19 @@ def _fit(value: Any) -> Any:
         ValueError: it may not be given.
     """
     try:
-        # The quickest walk there is over plain data; refuses deep nesting, lone surrogates and what is not JSON.
-        data = orjson.dumps(value)
+        # The quickest walk there is over plain data; refuses deep nesting, lone surrogates, integers beyond 53 bits
+        # and what is not JSON.
+        data = orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER)
     except TypeError as error:
         if "range" not in str(error):
             raise ValueError(str(error)) from error
         return _fit_slowly(value, 0)
-    suspicious = _NUL_ESCAPE in data or _MARK_BYTES in data
-    if suspicious or _NINETEEN_DIGITS in data.translate(_ANY_DIGIT_IS_ZERO):
-        return _fit_slowly(value, 0)
-    return value
+    return _fit_slowly(value, 0) if _holds(_NUL_ESCAPE, data) or _holds(_MARK_BYTES, data) else value
+
+
+def _holds(part: bytes, data: bytes) -> bool:
+    # Looking for one byte first takes a twentieth of the time, and it is rarely there.
+    return part[:1] in data and part in data
 
 
 def _fit_slowly(value: Any, depth: int) -> Any:

@@ -197,9 +197,10 @@ class Substitution:
     """How the names begin. An expression must have no such name itself."""
 
     def __init__(self, expression: str, uses: list[Use]) -> None:
-        self.kinds = tuple(sorted(_COMMON.union(use.type for use in uses), key=str)) if uses else ()
-        """The types that names stand for, each by the number in the name."""
-        names = {kind: self.name(index) for index, kind in enumerate(self.kinds)}
+        kinds = sorted(_COMMON.union(use.type for use in uses), key=str)
+        names = {kind: f"{self.PREFIX}{index}" for index, kind in enumerate(kinds)}
+        self.names = tuple((name, kind) for kind, name in names.items())
+        """The names that stand for types, for the checker to know."""
         self._moves = [(0, 0)]
         self._at: dict[int, Use] = {}
         text, done = "", 0
@@ -211,10 +212,6 @@ class Substitution:
             self._moves.append((len(text), use.end))
             done = use.end
         self.expression = text + expression[done:]
-
-    def name(self, index: int) -> str:
-        """The name for the type of that index in ``kinds``."""
-        return f"{self.PREFIX}{index}"
 
     def use_at(self, offset: int) -> Use | None:
         """The use whose place a name took."""

@@ -32,6 +32,11 @@ _REWORDED = (
         "not a duration; write it as 36h or 1m30s",
     ),
     (re.compile(r"String to Timestamp conversion failed"), "not a time; write it as 2006-01-02T15:04:05Z"),
+    # What the functions of an expression expand to is deeper than the expression.
+    (
+        re.compile(r"Cannot parse serialized CEL expression\..*"),
+        "the expression's functions are nested too deeply",
+    ),
     (re.compile(_OUT_OF_STEPS), "the expression takes more than 10000 loop steps"),
     (re.compile(r'No value with name "(.*)" found in Activation'), r"\1 is not given"),
 )
