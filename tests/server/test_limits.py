@@ -137,7 +137,7 @@ async def test_an_internal_error_names_the_uid_and_logs_no_value(
 
 async def test_a_call_leaves_nothing_for_the_garbage_collector(ruleset: Ruleset) -> None:
     """Objects in reference cycles live until the collector comes; with a large object in each, that is slow."""
-    async with running(ruleset, default_mode=None) as server:
+    async with running(ruleset, default_mode=Mode.ENFORCE) as server:
         for _ in range(3):
             await server.post("/validate", GOOD)
         gc.collect()

@@ -37,10 +37,6 @@ _HANDSHAKE_SECONDS: Final = 10
 _GOODBYE_SECONDS: Final = 2
 _HANG_UP_SECONDS: Final = 0.1
 
-# Connections and TLS make many objects that live for one call and die without cycles, so the youngest
-# generation needs looking through far less often than after every 700 of them.
-_GC_THRESHOLDS: Final = (50_000, 20, 50)
-
 
 class Worker:
     """Serves until it is told to stop."""
@@ -272,10 +268,13 @@ async def _hang_up(listener: Listener) -> None:
 
 
 def _settle_memory() -> None:
-    """Keep the garbage collector from going through what has been loaded, which stays, again and again."""
+    """Keep the garbage collector from going through what has been loaded, which stays.
+
+    A full collection of it stops the server for 10 ms; without it, for less than 0.1 ms. The collector's thresholds
+    are left as they are: answering leaves no cycles behind, and other thresholds made no difference to measure.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def _log_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
