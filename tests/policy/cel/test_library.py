@@ -16,11 +16,11 @@ from webhook.policy.cel import (
     CelEvaluationError,
     Environment,
     Scope,
+    bounds,
     engine,
     expansion,
     formatting,
     library,
-    standard,
     tree,
 )
 from webhook.policy.cel.celtype import BOOL, STRING
@@ -137,7 +137,9 @@ _WRITTEN_IN_CEL = sorted(
     {
         *(overload.cel for overload in library.OVERLOADS_BY_ID.values() if overload.cel),
         *(entry.dynamic for entry in library.FUNCTIONS if entry.dynamic),
-        *standard.GUARDED.values(),
+        *bounds.BOUNDED.values(),
+        *bounds.BOUNDED_IN_LOOP.values(),
+        bounds.OPERAND_IN_LOOP,
         formatting.UNKNOWN_ARGUMENTS,
     }
 )

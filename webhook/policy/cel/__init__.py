@@ -17,12 +17,12 @@ each tried:
   thread. A ``Scope`` must stay with one thread at a time.
 - It knows no clock. It has the keys of a map in another order every time; what is built from a map here is in the order
   of its keys. Only which of several errors an ``all`` or ``exists`` over a map gives is left to chance.
-- It ends an evaluation after 10,000 loop steps, those of nested loops and of composed variables included. Beyond that
-  this package bounds what can grow faster than an object: the length of an expression (``MAX_EXPRESSION_LENGTH``), its
-  nesting (32, the library's; Kubernetes has 250), nested loops (4), ``map`` and ``filter`` (1,000 elements, as the
-  library copies the result for each), ``lists.range`` (10,000), ``replace`` (4,000,000 characters). The worst that is
-  left is about a second: loops within loops over large lists with a costly body. What an expression may build out of
-  literals and ``+`` is not bounded; that is in the hands of who writes the policy, not of who sends an object.
+- It ends an evaluation after 10,000 loop steps, those of nested loops and of composed variables included. What a step
+  may cost, and what may grow faster than the object, ``bounds`` bounds; the length of an expression is bounded
+  (``MAX_EXPRESSION_LENGTH``), and its nesting (32, the library's; Kubernetes has 250) and nested loops (4). The worst
+  that remains, tried: one to four seconds for each costly function in the body of a loop, where an object is made for
+  it. Two things are not bounded: ``==`` between two large objects in the body of a loop, and what an expression builds
+  out of literals and ``+``; both are in the hands of who writes the policy, not of who sends an object.
 - A composed variable is evaluated when an expression first asks for it, and at most once an evaluation. Kubernetes
   keeps it for all expressions of a policy; a value cannot leave this library and come back unharmed, and evaluating
   it again shows in nothing but time.

@@ -10,15 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 
-from . import engine, formatting, library, quantity, standard, tree
+from . import bounds, engine, formatting, library, quantity, tree
 from .celtype import DYN, OPAQUE_NAMES, QUANTITY
 from .functions import Overload
 from .tree import Call, Checked, Comprehension, Constant, Expr, Ident, ListExpr, Select
 from .typed import Use
-
-MAX_COLLECTED = 1_000
-"""The longest list or map that ``map``, ``filter`` and their like may loop over: the library copies the result for
-every element, so that ten times as many take a hundred times as long."""
 
 VARIABLE_PREFIX = "variables."
 _GENERATED = 0
@@ -35,14 +31,11 @@ _OPTIONAL = (
     ": optional.none())"
 )
 
-_CHECK_SIZE = (
-    f"size(l) > {MAX_COLLECTED} "
-    f"? fail('map() and filter() over more than {MAX_COLLECTED} elements are not supported')"
-)
 # A map has its keys in another order every time; a list made of them should not.
-_COLLECTED = f"cel.bind(l, a0, {_CHECK_SIZE} : type(l) == map ? l.map(k, k).sort() : l)"
+_SORTED_KEYS = "l.map(k, k).sort()"
+_COLLECTED = f"cel.bind(l, a0, {bounds.TOO_MANY_COLLECTED} : type(l) == map ? {_SORTED_KEYS} : l)"
 _COLLECTED_PAIRS = (
-    f"cel.bind(l, a0, {_CHECK_SIZE} : type(l) == map ? select([l.map(k, k).sort(), l]) : select(l))"
+    f"cel.bind(l, a0, {bounds.TOO_MANY_COLLECTED} : type(l) == map ? select([{_SORTED_KEYS}, l]) : select(l))"
 )
 
 
@@ -52,6 +45,7 @@ class Expansion:
     def __init__(self, checked: Checked, use_of: Callable[[Expr], Use | None]) -> None:
         self._checked = checked
         self._use_of = use_of
+        self._loops = 0
 
     def expand(self, expr: Expr) -> Expr:
         """A node of the tree as a runnable tree; a composed variable in it is an ``Ident`` of its name behind
@@ -76,12 +70,24 @@ class Expansion:
                 return _optional(operand, lambda container: Call(_GENERATED, "_[?_]", (container, index)))
             case Call():
                 return self._expand_call(expr)
-            case Comprehension() if _collects(expr):
-                expanded = tree.map_children(expr, self.expand)
-                assert isinstance(expanded, Comprehension)
-                return _collecting(expanded)
+            case Comprehension():
+                return self._expand_loop(expr)
             case _:
                 return tree.map_children(expr, self.expand)
+
+    def _expand_loop(self, loop: Comprehension) -> Expr:
+        over, initial = self.expand(loop.range), self.expand(loop.initial)
+        self._loops += not _never_runs(loop)
+        expanded = replace(
+            loop,
+            range=over,
+            initial=initial,
+            condition=self.expand(loop.condition),
+            step=self.expand(loop.step),
+            result=self.expand(loop.result),
+        )
+        self._loops -= not _never_runs(loop)
+        return _collecting(expanded) if _collects(loop) else expanded
 
     def _is_optional(self, expr: Expr) -> bool:
         return self._checked.type_of(expr).name == "optional_type"
@@ -105,8 +111,12 @@ class Expansion:
             return equal if call.function == "_==_" else Call(_GENERATED, "!_", (equal,))
         if call.function == "format":
             return formatting.expand(self._checked, call, expanded, _instantiate)
-        if call.function in standard.GUARDED:
-            return _instantiate(standard.GUARDED[call.function], operands)
+        bounded = bounds.BOUNDED_IN_LOOP if self._loops else bounds.BOUNDED
+        if call.function in bounded:
+            return _instantiate(bounded[call.function], operands)
+        if self._loops and call.function in bounds.LONG_OPERANDS:
+            expanded = _bounded_operand(expanded, bounds.LONG_OPERANDS[call.function])
+            operands = expanded.operands
         found = self._overload(call)
         if isinstance(found, str):
             return _instantiate(found, operands)
@@ -152,6 +162,17 @@ def _variables(expr: Expr) -> Expr:
             return expr
 
 
+def _bounded_operand(call: Call, index: int) -> Call:
+    """The call with one operand bounded in size, unless it is written out."""
+    operand = call.operands[index]
+    if isinstance(operand, Constant | ListExpr | tree.Struct):
+        return call
+    bounded = _instantiate(bounds.OPERAND_IN_LOOP, (operand,))
+    if call.target is None:
+        return replace(call, args=(*call.args[:index], bounded, *call.args[index + 1 :]))
+    return replace(call, target=bounded)
+
+
 def _collecting(loop: Comprehension) -> Expr:
     """A loop that builds a list, bounded and in a certain order."""
     if not loop.variable2:
@@ -183,12 +204,14 @@ def _bind(name: str, value: Expr, body: Expr) -> Expr:
     )
 
 
+def _never_runs(loop: Comprehension) -> bool:
+    """Whether a loop is a ``cel.bind``, which is one that never runs."""
+    return isinstance(loop.condition, Constant) and loop.condition.value is False
+
+
 def _collects(loop: Comprehension) -> bool:
-    """Whether a loop builds a list or map of its own, as ``map`` and ``transformMap`` do. (``cel.bind`` is a loop that
-    never runs.)"""
-    if not isinstance(loop.initial, ListExpr | tree.Struct) or loop.condition == replace(
-        _NEVER, id=loop.condition.id
-    ):
+    """Whether a loop builds a list of its own, as ``map`` and ``filter`` do."""
+    if not isinstance(loop.initial, ListExpr) or _never_runs(loop):
         return False
     return any(isinstance(node, Ident) and node.name == loop.accumulator for node in tree.walk(loop.step))
 

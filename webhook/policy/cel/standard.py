@@ -10,17 +10,12 @@ from __future__ import annotations
 
 import re
 
+from . import bounds
 from .celtype import BOOL, BYTES, DOUBLE, DURATION, DYN, INT, STRING, TIMESTAMP, UINT, CelType, list_of
 from .functions import Function, Overload, function
 
 _ORDERED = (BOOL, INT, UINT, DOUBLE, STRING, BYTES, DURATION, TIMESTAMP)
 _NUMBERS = (INT, UINT, DOUBLE)
-
-# The largest text a replacement may be able to make, in characters: an object of a megabyte must not become one of
-# a terabyte. The bound is on occurrences times replacement, as counting the occurrences would cost as much.
-MAX_REPLACED = 4_000_000
-# As many as a comprehension may loop over.
-MAX_RANGE = 10_000
 
 
 def _comparison(operator: str, name: str) -> Function:
@@ -70,12 +65,6 @@ def _method(
 
 # Kubernetes splits an empty string into nothing.
 _SPLIT = "cel.bind(s, a0, cel.bind(p, a1, s == '' && p == '' ? [] : s.split(p{rest})))"
-_REPLACE = (
-    f"cel.bind(s, a0, cel.bind(o, a1, cel.bind(n, a2, (size(s) + 1) * size(n) > {MAX_REPLACED} "
-    f"? fail('replace() may make more than {MAX_REPLACED} characters here') : s.replace(o, n))))"
-)
-_REPLACE_SOME = _REPLACE.replace("s.replace(o, n)", "s.replace(o, n, a3)")
-
 # Kubernetes counts a duration's milliseconds in all; the library, those beyond the last whole second.
 _MILLISECONDS = "cel.bind(d, a0, d.getSeconds() * 1000 + d.getMilliseconds())"
 _MILLISECONDS_OF_DYN = (
@@ -94,9 +83,13 @@ FUNCTIONS = (
     _method("format", "format", STRING, (list_of(DYN),)),
     function(
         "replace",
-        Overload("string_replace", (STRING, STRING, STRING), STRING, member=True, cel=_REPLACE),
+        Overload("string_replace", (STRING, STRING, STRING), STRING, member=True, cel=bounds.REPLACE),
         Overload(
-            "string_replace_limit", (STRING, STRING, STRING, INT), STRING, member=True, cel=_REPLACE_SOME
+            "string_replace_limit",
+            (STRING, STRING, STRING, INT),
+            STRING,
+            member=True,
+            cel=bounds.REPLACE_SOME,
         ),
     ),
     function(
@@ -116,10 +109,3 @@ FUNCTIONS = (
 
 REDECLARED = (*COMPARISON_OPERATORS, "getMilliseconds", "string")
 """The standard functions that are declared here instead."""
-
-# Functions of the library's extensions that could otherwise fill the memory; the expression runs in their place.
-GUARDED = {
-    "lists.range": (
-        f"cel.bind(n, a0, n > {MAX_RANGE} ? fail('lists.range() of more than {MAX_RANGE} elements') : lists.range(n))"
-    ),
-}
