@@ -10,7 +10,11 @@ import pytest
 from tests.support import POLICIES
 from webhook.adapters import policy_files
 from webhook.adapters.policy_files import LoadedPolicies, default_policies_path, digest, load
+from webhook.engine.decision import Facts
+from webhook.engine.offline import request_for
+from webhook.engine.review import review
 from webhook.kube.accelerators import Catalog
+from webhook.policy.findings import Mode
 from webhook.policy.model import AcceleratorCatalog
 from webhook.policy.validation import validate_document
 
@@ -207,7 +211,7 @@ def test_all_problems_of_all_files_are_found_in_their_order(write: Write) -> Non
         "p/b.yaml": policy("b"),
         "p/c.yaml": f"{policy('c').replace('kind: Policy', 'kind: Polici')}---\n{other}",
     })  # fmt: skip
-    kinds = "must be one of Policy, AcceleratorCatalog, List"
+    kinds = "must be one of Policy, AcceleratorCatalog, WorkloadCatalog, List"
     assert problems(load("p")) == [
         "p/a.yaml:1:5: a value was expected here",
         'p/a.yaml:9:13: spec.validate[0].rule: unknown rule "no-privilege"; did you mean "no-privileged"?',
@@ -250,6 +254,69 @@ def test_mistake_in_a_catalog_is_found(write: Write) -> None:
     assert problems(load("p")) == [
         'p/b.yaml:7:7: spec.accelerators[0].resource: unknown field "resource"; did you mean "resources"?'
     ]
+
+
+WORKLOADS = """\
+apiVersion: gpuward.dev/v1alpha1
+kind: WorkloadCatalog
+metadata: {name: ours}
+spec:
+  workloads:
+    - kind: example.com/v1/Trainer
+      templates:
+        - path: spec.roles[*].pod
+          replicas: spec.roles[*].replicas
+"""
+
+
+def test_a_workload_catalog_says_where_pods_are(write: Write) -> None:
+    about_it = policy("a", "no-privileged") + "  match: {kinds: [Trainer]}\n"
+    write(**{"p/a.yaml": about_it, "p/b.yaml": WORKLOADS})
+    ruleset = load("p").ruleset
+    assert ruleset is not None
+    container = {"name": "main", "securityContext": {"privileged": True}}
+    obj = {
+        "apiVersion": "example.com/v1",
+        "kind": "Trainer",
+        "spec": {"roles": [{"replicas": 3, "pod": {"containers": [container]}}]},
+    }
+    decision = review(request_for(obj), ruleset, Facts(mode=Mode.ENFORCE))
+    assert [finding.field for finding in decision.findings] == [
+        "spec.roles[0].pod.containers[0].securityContext.privileged"
+    ]
+
+
+def test_mistakes_in_a_workload_catalog_have_their_places(write: Write) -> None:
+    broken = WORKLOADS.replace("spec.roles[*].pod", "spec.roles[0].pod").replace("v1/Trainer", "Trainer")
+    write(
+        **{
+            "p/a.yaml": policy("a"),
+            "p/b.yaml": broken,
+            "p/c.yaml": WORKLOADS + WORKLOADS.split("workloads:")[1],
+        }
+    )
+    assert problems(load("p")) == [
+        (
+            'p/b.yaml:6:13: spec.workloads[0].kind: "example.com" in "example.com/Trainer" is no API version; write '
+            "group/version/Kind, such as apps/v1/Deployment"
+        ),
+        (
+            'p/b.yaml:8:17: spec.workloads[0].templates[0].path: "spec.roles[0].pod" names one item of a list; '
+            "write [*] for every item"
+        ),
+        (
+            'p/c.yaml:11:13: spec.workloads[1].kind: "example.com/v1/Trainer" is described twice; '
+            "put its templates into one entry"
+        ),
+    ]
+
+
+def test_two_catalogs_must_not_describe_one_kind(write: Write) -> None:
+    write(**{"p/a.yaml": policy("a"), "p/b.yaml": WORKLOADS, "p/c.yaml": WORKLOADS})
+    (problem,) = problems(load("p"))
+    assert problem.startswith(
+        'p/c.yaml:6:13: spec.workloads[0].kind: "example.com/v1/Trainer" is described twice'
+    )
 
 
 def test_built_in_catalog_is_a_good_catalog() -> None:

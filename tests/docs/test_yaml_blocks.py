@@ -10,6 +10,7 @@ from tests.docs.pages import Block, blocks, pages
 from webhook.adapters.policy_files import built_in_catalog_document
 from webhook.adapters.yaml_documents import Document, read_documents
 from webhook.engine.compile import compile_policy
+from webhook.engine.workload_catalog import compile_workload_catalog
 from webhook.kube.accelerators import Catalog, catalog_from_documents
 from webhook.policy.case import PolicyCase
 from webhook.policy.model import AcceleratorCatalog
@@ -54,3 +55,5 @@ def test_yaml_on_a_page_is_valid(block: Block, catalog: Catalog) -> None:
             validate_document(PolicyCase, document)
         elif kind == "AcceleratorCatalog":
             validate_document(AcceleratorCatalog, document)
+        elif kind == "WorkloadCatalog":
+            compile_workload_catalog(document, {})

@@ -18,9 +18,13 @@ import webhook
 from webhook.adapters.yaml_documents import Document, DocumentError, read_documents
 from webhook.engine.compile import compile_policy
 from webhook.engine.ruleset import CompiledPolicy, Ruleset
+from webhook.engine.workload_catalog import compile_workload_catalog
 from webhook.kube import path as field_path
 from webhook.kube.accelerators import Catalog, catalog_from_documents
+from webhook.kube.kinds import Kind
 from webhook.kube.shape import JSONObject
+from webhook.kube.workloads import Finders
+from webhook.kube.workloads.paths import Finder
 from webhook.policy.model import API_VERSION, AcceleratorCatalog
 from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
 from webhook.policy.rule import Context
@@ -33,7 +37,7 @@ ENVIRONMENT_VARIABLE: Final = "GPUWARD_POLICIES"
 # Test cases of policies are documents of another kind, see webhook.adapters.policy_cases.
 _CASES: Final = "cases"
 
-_KINDS: Final = ("Policy", "AcceleratorCatalog", "List")
+_KINDS: Final = ("Policy", "AcceleratorCatalog", "WorkloadCatalog", "List")
 
 # The kubelet replaces a ConfigMap's files while we read them at most now and then, not three times in a row.
 _ATTEMPTS: Final = 3
@@ -224,6 +228,7 @@ class _Loading:
     problems: list[PolicyFileProblem] = field(default_factory=list)
     policies: list[Written] = field(default_factory=list)
     catalogs: list[Written] = field(default_factory=list)
+    workload_catalogs: list[Written] = field(default_factory=list)
     documents: int = 0
 
     def add_file(self, file: str, content: bytes | OSError) -> None:
@@ -253,6 +258,8 @@ class _Loading:
             self.policies.append(written)
         elif kind == "AcceleratorCatalog":
             self.catalogs.append(written)
+        elif kind == "WorkloadCatalog":
+            self.workload_catalogs.append(written)
         elif kind == "List" and not in_list and type(data.get("items")) is list:
             for i, item in enumerate(data["items"]):
                 self._add(Written(written.file, written.document, ("items", i), item), in_list=True)
@@ -263,7 +270,7 @@ class _Loading:
         self.problems.append(written.problem(problem))
 
     def finish(self, digest: str) -> LoadedPolicies:
-        context = Context(self._catalog())
+        context = Context(self._catalog(), self._workloads())
         taken: dict[str, Written] = {}
         good: list[tuple[CompiledPolicy, Written]] = []
         for written in self.policies:
@@ -281,7 +288,7 @@ class _Loading:
         problems = sorted(
             self.problems, key=lambda problem: (order[problem.file], problem.line, problem.column)
         )
-        ruleset = None if problems else Ruleset((policy for policy, _ in good), context.catalog)
+        ruleset = None if problems else _ruleset(good, context)
         return LoadedPolicies(ruleset, tuple(problems), tuple(good), digest)
 
     def _catalog(self) -> Catalog:
@@ -294,6 +301,15 @@ class _Loading:
                 self.problems.extend(map(written.problem, invalid.problems))
         return catalog_from_documents(documents)
 
+    def _workloads(self) -> Finders:
+        found: dict[Kind, Finder] = {}
+        for written in self.workload_catalogs:
+            try:
+                found |= compile_workload_catalog(written.data, found)
+            except InvalidPolicy as invalid:
+                self.problems.extend(map(written.problem, invalid.problems))
+        return found
+
     def _check_name(self, written: Written, taken: dict[str, Written]) -> None:
         metadata = written.data.get("metadata")
         name = metadata.get("name") if type(metadata) is dict else None
@@ -305,6 +321,10 @@ class _Loading:
             self._problem(written, replace(_SAME_NAME, message=message))
         else:
             taken[name] = written
+
+
+def _ruleset(policies: list[tuple[CompiledPolicy, Written]], context: Context) -> Ruleset:
+    return Ruleset((policy for policy, _ in policies), context.catalog, context.workloads)
 
 
 _SAME_NAME: Final = Problem(("metadata", "name"), "", "policies loaded together need different names")

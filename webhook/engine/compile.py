@@ -115,7 +115,7 @@ class _Compiler:
         readable: list[str] = []
         for i, kind in enumerate(match.kinds):
             try:
-                parse_kind(kind)
+                parse_kind(kind, self.context.workloads)
                 readable.append(kind)
             except ValueError as error:
                 self.problems.append(Problem((*path, "kinds", i), str(error)))
@@ -125,7 +125,9 @@ class _Compiler:
             if program is not None:
                 conditions.append(MatchCondition(condition.name, program))
         # With a bad kind the policy is refused in the end; the rest of it is still looked at.
-        matcher = Matcher(match.model_copy(update={"kinds": readable}), excludes=excludes)
+        matcher = Matcher(
+            match.model_copy(update={"kinds": readable}), excludes=excludes, declared=self.context.workloads
+        )
         return Block(matcher, tuple(conditions))
 
     def _find(

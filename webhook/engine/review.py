@@ -38,7 +38,7 @@ def review(request: AdmissionRequest, ruleset: Ruleset, facts: Facts, phase: Pha
     if not selected:
         return Decision(object=request.obj)
 
-    subjects = Subjects(request, ruleset.catalog, facts)
+    subjects = Subjects(request, ruleset, facts)
     original = subjects.original()
     mutated = mutate.run(selected, subjects, original, phase)
     findings: list[Finding] = list(mutated.errors)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from webhook.kube.accelerators import Catalog
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.path import Path
+from webhook.kube.workloads import Finders
 from webhook.policy.findings import Action, Severity
 from webhook.policy.match import Matcher, Names, object_name
 from webhook.policy.rule import Check, Mutation
@@ -118,16 +120,20 @@ _MEMO_LIMIT: Final = 20_000
 
 
 class Ruleset:
-    """The policies in force and the accelerator catalog they use.
+    """The policies in force, and the accelerators and workloads they know.
 
     Policies run in the order of their names, so that the same set gives the same decision however it was loaded.
     """
 
-    __slots__ = ("_memo", "catalog", "policies")
+    __slots__ = ("_memo", "catalog", "policies", "workloads")
 
-    def __init__(self, policies: Iterable[CompiledPolicy], catalog: Catalog) -> None:
+    def __init__(
+        self, policies: Iterable[CompiledPolicy], catalog: Catalog, workloads: Finders = MappingProxyType({})
+    ) -> None:
+        """``workloads`` finds the pods of kinds that are described in configuration."""
         self.policies: Final = tuple(sorted(policies, key=lambda policy: policy.name))
         self.catalog: Final = catalog
+        self.workloads: Final = workloads
         # Only a cache of answers that never change: the ruleset stays immutable to everyone outside.
         self._memo: dict[tuple[GroupVersionKind, str, str], tuple[CompiledPolicy, ...]] = {}
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from webhook.engine.decision import Exempted, Facts
-from webhook.engine.ruleset import Block, CompiledPolicy
-from webhook.kube.accelerators import Catalog
+from webhook.engine.ruleset import Block, CompiledPolicy, Ruleset
 from webhook.kube.gvk import POD
 from webhook.kube.path import Path
 from webhook.kube.pod import Pod
@@ -109,11 +108,11 @@ class Subjects:
     until the garbage collector comes by, which costs more than the review itself.
     """
 
-    __slots__ = ("_attributes", "_old_pods", "catalog", "exempted", "facts", "is_pod", "request")
+    __slots__ = ("_attributes", "_old_pods", "exempted", "facts", "is_pod", "request", "ruleset")
 
-    def __init__(self, request: AdmissionRequest, catalog: Catalog, facts: Facts) -> None:
+    def __init__(self, request: AdmissionRequest, ruleset: Ruleset, facts: Facts) -> None:
         self.request = request
-        self.catalog = catalog
+        self.ruleset = ruleset
         self.facts = facts
         self.is_pod = request.kind == POD
         self.exempted: list[Exempted] = []
@@ -127,7 +126,10 @@ class Subjects:
     def _pods(self, obj: JSONObject | None) -> tuple[Pod, ...]:
         if obj is None:
             return ()
-        return find_pods(self.request.kind, obj, self.catalog, self.facts.device_classes)
+        ruleset = self.ruleset
+        return find_pods(
+            self.request.kind, obj, ruleset.catalog, self.facts.device_classes, ruleset.workloads
+        )
 
     def applies_to_pod(self, policy: CompiledPolicy, pod: Pod, state: State) -> bool:
         """Whether the policy is about this pod.

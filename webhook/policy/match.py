@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from webhook.kube.gvk import GroupVersionKind
-from webhook.kube.kinds import KNOWN, group_of, known_kinds
+from webhook.kube.kinds import KNOWN, Kind, group_of, known_kinds
 from webhook.kube.shape import mapping, text
 from webhook.kube.workloads import may_carry_pods
 from webhook.policy.problems import did_you_mean
@@ -104,8 +104,10 @@ class KindPattern(NamedTuple):
         )
 
 
-def parse_kind(written: str) -> KindPattern:
+def parse_kind(written: str, declared: Collection[Kind] = ()) -> KindPattern:
     """Read ``Pod``, ``v1/Pod``, ``apps/v1/Deployment``, ``batch/*/Job`` or ``*``.
+
+    ``declared`` are kinds that configuration says exist, besides those that are known.
 
     Raises:
         ValueError: not of that form, or a kind that does not exist; the message says what was meant.
@@ -115,9 +117,9 @@ def parse_kind(written: str) -> KindPattern:
         return KindPattern("*", "*", "*")
     kind = parts[-1]
     if len(parts) == 1:
-        group = group_of(kind)
+        group = group_of(kind, declared)
         if group is None:
-            hint = did_you_mean(kind, known_kinds()) or "name a custom resource as group/version/Kind"
+            hint = did_you_mean(kind, known_kinds(declared)) or "name a custom resource as group/version/Kind"
             raise ValueError(f'unknown kind "{kind}"; {hint}')
         return KindPattern(group, "*", kind)
     if len(parts) > 3 or not all(parts):
@@ -127,7 +129,7 @@ def parse_kind(written: str) -> KindPattern:
         raise ValueError(
             f'"{version}" in "{written}" is no API version; write group/version/Kind, such as apps/v1/Deployment'
         )
-    if group in KNOWN and kind != "*" and kind not in KNOWN[group]:
+    if group in KNOWN and kind != "*" and kind not in KNOWN[group] and (group, kind) not in declared:
         elsewhere = group_of(kind)
         hint = did_you_mean(kind, KNOWN[group])
         if elsewhere is not None and elsewhere != group:
@@ -159,16 +161,16 @@ class Matcher:
         "kinds",
     )
 
-    def __init__(self, match: Any, *, excludes: bool = False) -> None:
+    def __init__(self, match: Any, *, excludes: bool = False, declared: Collection[Kind] = ()) -> None:
         """``match`` is a ``webhook.policy.model.Match``.
 
         In a block that excludes, kinds and operations that are not written stand for all of them: what is excluded
-        by user or namespace is excluded whatever the policy is about.
+        by user or namespace is excluded whatever the policy is about. ``declared`` is as for ``parse_kind``.
 
         Raises:
             ValueError: a kind cannot be meant (see ``parse_kind``).
         """
-        self.kinds = tuple(parse_kind(kind) for kind in match.kinds)
+        self.kinds = tuple(parse_kind(kind, declared) for kind in match.kinds)
         self._any_kind = excludes and not self.kinds
         unwritten = excludes and "operations" not in match.model_fields_set
         self._operations: frozenset[str] = frozenset({"*"} if unwritten else match.operations)

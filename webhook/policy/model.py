@@ -300,6 +300,47 @@ class AcceleratorCatalogSpec(Model):
     """Resource names (globs) of network devices whose users lock memory."""
 
 
+class PodTemplatePath(Model):
+    """One place where a kind describes pods."""
+
+    path: NonEmpty
+    """The pod template (metadata and spec), the PodSpec or the whole object, such as
+    ``spec.roles[*].template``: ``[*]`` is every item of a list, ``*`` every value of a map."""
+    replicas: NonEmpty | list[NonEmpty] = []
+    """The path of the number of pods that are made of it, such as ``spec.roles[*].replicas``, or paths of
+    numbers that are multiplied. Wildcards stand for what they stand for in ``path``. One that is absent from an
+    object is 1."""
+
+
+class WorkloadKind(Model):
+    """One kind that describes pods."""
+
+    kind: NonEmpty
+    """The kind as ``group/version/Kind``. Every version of it is taken."""
+    templates: list[PodTemplatePath] = []
+    """Where its pods are. Without any, objects of the kind are taken to describe none."""
+
+
+class WorkloadCatalogSpec(Model):
+    """The workloads of a cluster."""
+
+    workloads: list[WorkloadKind] = []
+    """Custom resources that describe pods."""
+
+
+class WorkloadCatalog(Model):
+    """Workloads that gpuward does not know out of the box, or knows otherwise."""
+
+    apiVersion: Literal["gpuward.dev/v1alpha1"]
+    """The version of this format."""
+    kind: Literal["WorkloadCatalog"]
+    """The kind of document."""
+    metadata: Metadata
+    """The catalog's name."""
+    spec: WorkloadCatalogSpec
+    """The workloads."""
+
+
 class AcceleratorCatalog(Model):
     """Accelerators that gpuward does not know out of the box."""
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from webhook.kube.accelerators import Catalog
+from webhook.kube.workloads import Finders
 from webhook.policy.findings import Severity, Violation
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Context:
     """What rules may use of their surroundings when they are compiled."""
 
     catalog: Catalog
+    workloads: Finders = field(default_factory=dict)
+    """Kinds whose pods are described in configuration."""
 
 
 class Rule(ABC):

@@ -16,7 +16,7 @@ from pydantic_core import core_schema
 
 from webhook.policy.case import PolicyCase
 from webhook.policy.descriptions import field_descriptions, one_paragraph
-from webhook.policy.model import AcceleratorCatalog, Policy
+from webhook.policy.model import AcceleratorCatalog, Policy, WorkloadCatalog
 from webhook.policy.rule import Check, Mutation, NoParameters, Rule
 
 JSONSchema = dict[str, Any]
@@ -26,7 +26,12 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REF: Final = "#/$defs/{model}"
 
 # The kinds of documents in policy files.
-_DOCUMENTS: Final[tuple[type[BaseModel], ...]] = (Policy, AcceleratorCatalog, PolicyCase)
+_DOCUMENTS: Final[tuple[type[BaseModel], ...]] = (
+    Policy,
+    AcceleratorCatalog,
+    WorkloadCatalog,
+    PolicyCase,
+)
 
 
 def policy_schema(mutations: Iterable[type[Mutation]], checks: Iterable[type[Check]]) -> JSONSchema:

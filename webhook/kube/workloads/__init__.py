@@ -33,7 +33,7 @@ from webhook.kube.workloads.table import WORKLOADS
 _EMBEDDED: Final = 4
 
 # Their objects have pods' shapes in them to say what pods must be like.
-_POLICY_GROUPS: Final = frozenset(
+POLICY_GROUPS: Final = frozenset(
     {
         "constraints.gatekeeper.sh",
         "gpuward.dev",
@@ -61,7 +61,7 @@ def may_carry_pods(kind: GroupVersionKind) -> bool:
     Built-in kinds that describe none (ConfigMap, Secret, Lease ...) cannot, so that they cost nothing; neither can
     policies about pods.
     """
-    if kind.group in BUILT_IN or kind.group in _POLICY_GROUPS:
+    if kind.group in BUILT_IN or kind.group in POLICY_GROUPS:
         return carries_pods(kind)
     return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -32,7 +31,7 @@ class Finder(NamedTuple):
 # A path with wildcards: ``*`` is every value of a map, ``[]`` every item of a list.
 Segments = tuple[str, ...]
 
-_WILDCARDS: Final = ("*", "[]")
+WILDCARDS: Final = ("*", "[]")
 
 
 def segments(dotted: str) -> Segments:
@@ -51,7 +50,7 @@ def template(dotted: str, *, replicas: tuple[str, ...] = ()) -> Finder:
 
     def find(obj: JSONObject) -> Iterator[Found]:
         for path, _ in walk(obj, where):
-            number, number_path = _replicas(obj, counts, bound(where, path))
+            number, number_path = replicas_of(obj, counts, bound(where, path))
             yield Described((*path, "metadata"), (*path, "spec"), replicas=number, replicas_path=number_path)
 
     return Finder((dotted,), find)
@@ -112,10 +111,11 @@ def walk(node: Any, where: Segments, path: Path = ()) -> Iterator[tuple[Path, JS
 
 def bound(where: Segments, path: Path) -> Path:
     """What the wildcards of ``where`` stand for in ``path``."""
-    return tuple(step for segment, step in zip(where, path, strict=True) if segment in _WILDCARDS)
+    return tuple(step for segment, step in zip(where, path, strict=True) if segment in WILDCARDS)
 
 
-def _replicas(obj: JSONObject, counts: tuple[Segments, ...], wildcards: Path) -> tuple[int, Path]:
+def replicas_of(obj: JSONObject, counts: tuple[Segments, ...], wildcards: Path) -> tuple[int, Path]:
+    """The product of the numbers at these paths, and where the first of them is written."""
     number = 1
     place: Path = ()
     for where in counts:
@@ -131,35 +131,4 @@ def _replicas(obj: JSONObject, counts: tuple[Segments, ...], wildcards: Path) ->
 
 def _resolve(where: Segments, wildcards: Path) -> Path:
     rest = iter(wildcards)
-    return tuple(next(rest) if segment in _WILDCARDS else segment for segment in where)
-
-
-# What a segment of a path in configuration looks like.
-_SEGMENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\[\*\])*|\*", re.ASCII)
-
-
-def parse_template_path(written: str) -> Segments:
-    """Read the path of a pod template as configuration has it: ``spec.roles[*].template``, ``spec.groups.*.pod``.
-
-    Raises:
-        ValueError: nothing can be a pod template there; the message says what to write.
-    """
-    for step in written.split("."):
-        if re.search(r"\[\d+\]", step):
-            raise ValueError(f'"{written}" names one item of a list; write [*] for every item')
-        if not _SEGMENT.fullmatch(step):
-            raise ValueError(
-                f'"{written}" is no path; write keys with dots between them, [*] for every item of a list and * for '
-                "every value of a map, such as spec.roles[*].template"
-            )
-    found = segments(written)
-    if found[0] in ("metadata", "status", "apiVersion", "kind"):
-        raise ValueError(f'"{written}" cannot be a pod template: {found[0]} describes no pods')
-    if found[0] in _WILDCARDS:
-        raise ValueError(f'"{written}" must start with a field of the object, such as spec')
-    if found[-1] in ("containers", "initContainers", "ephemeralContainers") or found[-2:-1] == (
-        "containers",
-    ):
-        parent = written.partition(f".{found[-1] if found[-1] != '[]' else found[-2]}")[0]
-        raise ValueError(f'"{written}" leads to containers; name the pod template around them: {parent}')
-    return found
+    return tuple(next(rest) if segment in WILDCARDS else segment for segment in where)
