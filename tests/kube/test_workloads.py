@@ -13,7 +13,7 @@ from tests.kube.workloads import CATALOG, described, pods_of, written
 from webhook.kube.gvk import GroupVersionKind, parse_api_version
 from webhook.kube.kinds import BUILT_IN, KNOWN
 from webhook.kube.path import lookup, render
-from webhook.kube.workloads import WORKLOADS, carries_pods, find_pods, may_carry_pods
+from webhook.kube.workloads import MOST_PODS, WORKLOADS, carries_pods, find_pods, may_carry_pods
 
 SPEC = {"containers": [{"name": "main", "image": "x"}]}
 TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": SPEC}
@@ -439,3 +439,9 @@ def test_a_whole_manifest_as_people_write_it() -> None:
     assert [written(pod, "spec.containers[0].resources.limits") for pod in pods] == [
         "spec.pytorchReplicaSpecs.Worker.template.spec.containers[0].resources.limits"
     ]
+
+
+def test_an_object_describes_only_so_many_pods() -> None:
+    group = {"template": TEMPLATE}
+    spec = {"workerGroupSpecs": [group] * (MOST_PODS + 5)}
+    assert len(pods_of({"apiVersion": "ray.io/v1", "kind": "RayCluster", "spec": spec})) == MOST_PODS

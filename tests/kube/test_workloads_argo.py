@@ -262,3 +262,41 @@ def test_every_kind_with_a_workflow_in_it(api_version: str, kind: str, at: tuple
     (pod,) = pods_of({"apiVersion": api_version, "kind": kind, **spec})
     assert written(pod, "spec.hostNetwork") == ".".join((*at, "hostNetwork"))
     assert written(pod, "spec.containers[0].image") == ".".join((*at, "templates[0].container.image"))
+
+
+MANY = {f"key-{index}": "" for index in range(1000)}
+
+
+@pytest.mark.parametrize(
+    "shared",
+    [
+        {"podMetadata": {"labels": MANY}},
+        {"templateDefaults": {"nodeSelector": MANY}},
+        {"hostAliases": [{"ip": key} for key in MANY]},
+    ],
+    ids=["labels", "defaults", "host aliases"],
+)
+def test_what_templates_share_is_not_copied_without_end(shared: dict[str, Any]) -> None:
+    template = {
+        **MAIN,
+        "metadata": {"labels": {"a": "b"}},
+        "nodeSelector": {"a": "b"},
+        "hostAliases": [{"ip": "1"}],
+    }
+    assert len(pods_of(workflow(*[template] * 20, **shared))) == 20
+    assert 20 < len(pods_of(workflow(*[template] * 1000, **shared))) < 200
+
+
+def test_containers_beyond_any_count_do_not_all_share_their_mounts() -> None:
+    mounts = [{"name": key, "mountPath": f"/{key}"} for key in MANY]
+    for many, shared in ((10, 1000), (1000, 0)):
+        together = {
+            "volumeMounts": mounts,
+            "containers": [{"name": f"c{index}", "image": "x"} for index in range(many)],
+        }
+        (pod,) = pods_of(workflow({"containerSet": together}))
+        assert {len(c.raw.get("volumeMounts", ())) for c in pod.containers} == {shared}
+        sidecars = [{"name": f"c{index}", "image": "x", "mirrorVolumeMounts": True} for index in range(many)]
+        template = {"container": {"image": "x", "volumeMounts": mounts}, "sidecars": sidecars}
+        (pod,) = pods_of(workflow(template))
+        assert len(pod.containers[1].raw.get("volumeMounts", ())) == shared

@@ -228,3 +228,13 @@ def test_spark_may_allocate_executors_as_it_goes() -> None:
     spec = {"executor": {"instances": 1}, "dynamicAllocation": {"enabled": True, "maxExecutors": 20}}
     (pod,) = pods_of({"apiVersion": "sparkoperator.k8s.io/v1beta2", "kind": "SparkApplication", "spec": spec})
     assert (pod.replicas, render(pod.replicas_path)) == (20, "spec.dynamicAllocation.maxExecutors")
+
+
+def test_overrides_are_not_laid_over_each_other_without_end() -> None:
+    def overriding(jobs: int, keys: int) -> dict[str, Any]:
+        targets = [{"name": f"job-{index}"} for index in range(jobs)]
+        selector = {f"key-{index}": "" for index in range(keys)}
+        return train_job(podSpecOverrides=[{"targetJobs": targets, "nodeSelector": selector}])
+
+    assert len(pods_of(overriding(20, 100))) == 20
+    assert len(pods_of(overriding(500, 5000))) < 50

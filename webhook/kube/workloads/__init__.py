@@ -17,6 +17,7 @@ Either way rules see an ordinary pod, and a finding's path is one in the object 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from webhook.kube.accelerators import Catalog
@@ -28,6 +29,9 @@ from webhook.kube.workloads.discovery import Search
 from webhook.kube.workloads.parts import Described, Found
 from webhook.kube.workloads.paths import Finder
 from webhook.kube.workloads.table import WORKLOADS
+
+# No real object describes more pods, and looking at each of a hundred thousand would take minutes.
+MOST_PODS: Final = 2_000
 
 # Whole objects inside others (a workload in an AppWrapper) are not nested any deeper than this.
 _EMBEDDED: Final = 4
@@ -76,7 +80,7 @@ def find_pods(
     """Every pod an object describes: itself if it is a Pod, else one for each of its pod templates.
 
     ``own`` finds the pods of kinds that were described in configuration. A template that is absent or no map is left
-    out. ``Pod.written_at`` leads to paths from the root of ``obj``.
+    out, and so are those beyond ``MOST_PODS``. ``Pod.written_at`` leads to paths from the root of ``obj``.
     """
     if kind.kind == "Pod" and kind.group == "":
         return (Pod.inside(obj, catalog, device_classes=device_classes),)
@@ -91,7 +95,7 @@ def find_pods(
             replicas_path=found.replicas_path,
             sources=found.sources,
         )
-        for found in _Describing(own).pods(kind, obj, 0)
+        for found in islice(_Describing(own).pods(kind, obj, 0), MOST_PODS)
     )
 
 

@@ -14,7 +14,8 @@ addMetadata, addVolumeReferences) and operator.go (mergedTemplateDefaultsInto).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from webhook.kube.shape import JSONObject, text
@@ -22,6 +23,7 @@ from webhook.kube.workloads.parts import (
     Described,
     Found,
     Part,
+    affordable,
     first,
     joined,
     labels_and_annotations,
@@ -50,19 +52,23 @@ def workflow(*path: str) -> Finder:
         spec = Part(obj, ())
         for key in path:
             spec = spec.get(key)
-        for template in spec.get("templates").items():
-            yield from _templates(template, spec, 0)
+        shared = (spec.get("templateDefaults"), spec.get("podMetadata"), spec.get("hostAliases"))
+        volumes = {_name(volume): volume for volume in spec.get("volumes").items()}
+        templates = (part for template in spec.get("templates").items() for part in _with_inline(template, 0))
+        for template in islice(templates, affordable(*shared)):
+            main = next((name for name in _MAIN if template.get(name).is_map), None)
+            if main is not None:
+                yield _pod(main, template, spec, volumes)
 
     return Finder((".".join((*path, "templates[*]")),), find)
 
 
-def _templates(template: Part, spec: Part, depth: int) -> Iterator[Found]:
-    main = next((name for name in _MAIN if template.get(name).is_map), None)
-    if main is not None:
-        yield _pod(main, template, spec)
+def _with_inline(template: Part, depth: int) -> Iterator[Part]:
+    """A template, and those written inside its steps and tasks."""
+    yield template
     if depth < _INLINE_DEPTH:
         for inline in _inline(template):
-            yield from _templates(inline, spec, depth + 1)
+            yield from _with_inline(inline, depth + 1)
 
 
 def _inline(template: Part) -> Iterator[Part]:
@@ -78,7 +84,7 @@ def _inline(template: Part) -> Iterator[Part]:
             yield task.get("inline")
 
 
-def _pod(main: str, template: Part, spec: Part) -> Described:
+def _pod(main: str, template: Part, spec: Part, shared_volumes: Mapping[str, Part]) -> Described:
     defaults = spec.get("templateDefaults")
     if defaults.is_map:
         # Of what the defaults run, only a template of the same type takes anything.
@@ -87,9 +93,13 @@ def _pod(main: str, template: Part, spec: Part) -> Described:
         template = merged._replace(path=template.path)
     containers = _main_containers(main, template)
     mounts = next((part.get("volumeMounts") for part in containers if part.value.get("name") == "main"), None)
-    init_containers = [_mirroring(part, mounts) for part in template.get("initContainers").items()]
-    containers += [_mirroring(part, mounts) for part in template.get("sidecars").items()]
-    of_workflow = _used_volumes(spec, template, [*init_containers, *containers])
+    init_containers = list(template.get("initContainers").items())
+    sidecars = list(template.get("sidecars").items())
+    if mounts is not None and len(init_containers) + len(sidecars) <= affordable(mounts):
+        init_containers = [_mirroring(part, mounts) for part in init_containers]
+        sidecars = [_mirroring(part, mounts) for part in sidecars]
+    containers += sidecars
+    of_workflow = _used_volumes(shared_volumes, template, [*init_containers, *containers])
     volumes, aliases = template.get("volumes"), template.get("hostAliases")
     pod = Part({"restartPolicy": "Never"}, template.path).having(
         containers=listing(containers, template.path),
@@ -119,7 +129,7 @@ def _main_containers(main: str, template: Part) -> list[Part]:
     together = template.get(main)
     shared = together.get("volumeMounts")
     containers = list(together.get("containers").items())
-    if shared.value:
+    if shared.value and len(containers) <= affordable(shared):
         containers = [
             part.having(
                 volumeMounts=joined([part.get("volumeMounts"), shared], part.get("volumeMounts").path)
@@ -129,21 +139,21 @@ def _main_containers(main: str, template: Part) -> list[Part]:
     return containers
 
 
-def _mirroring(container: Part, mounts: Part | None) -> Part:
+def _mirroring(container: Part, mounts: Part) -> Part:
     """A sidecar or init container, with the main container's mounts if it asks for them."""
-    if mounts is None or container.get("mirrorVolumeMounts").value is not True:
+    if container.get("mirrorVolumeMounts").value is not True:
         return container
     own = container.get("volumeMounts")
     return container.having(volumeMounts=joined([own, mounts], own.path))
 
 
-def _used_volumes(spec: Part, template: Part, containers: list[Part]) -> Part:
+def _used_volumes(shared: Mapping[str, Part], template: Part, containers: list[Part]) -> Part:
     """The workflow's volumes that a container mounts; others do not come into the pod."""
-    mounted = [_name(mount) for container in containers for mount in container.get("volumeMounts").items()]
-    own = [_name(volume) for volume in template.get("volumes").items()]
-    volumes = spec.get("volumes")
-    used = [part for part in volumes.items() if _name(part) in mounted and _name(part) not in own]
-    return listing(used, volumes.path)
+    own = {_name(volume) for volume in template.get("volumes").items()}
+    mounted = dict.fromkeys(
+        _name(mount) for container in containers for mount in container.get("volumeMounts").items()
+    )
+    return listing((shared[name] for name in mounted if name in shared and name not in own), ())
 
 
 def _name(part: Part) -> str:

@@ -11,16 +11,27 @@ Source: kubeflow/trainer pkg/apis/trainer/v1alpha1/trainjob_types.go.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from webhook.kube.shape import JSONObject, mapping, text
-from webhook.kube.workloads.parts import Found, Part, count, labels_and_annotations, listing, made_pod, merge
+from webhook.kube.workloads.parts import (
+    Found,
+    Part,
+    affordable,
+    count,
+    labels_and_annotations,
+    listing,
+    made_pod,
+    merge,
+)
 from webhook.kube.workloads.paths import Finder
 
 # The job and the container that the trainer's settings are for, in the runtimes that come with Kubeflow Trainer.
 _TRAINER: Final = "node"
 
 _OF_THE_CONTAINER: Final = ("image", "command", "args", "env")
+_OVERRIDES: Final = ("podSpecOverrides", "podTemplateOverrides", "runtimePatches")
 _NOT_OF_THE_POD: Final = frozenset({"containers", "initContainers", "targetJobs"})
 
 
@@ -37,15 +48,15 @@ def train_job(*path: str, times: str = "") -> Finder:
         at_once = count(mapping(obj, "spec").get(times)) if times else 1
         yield from _pods(spec, at_once)
 
-    parts = ("trainer", "podSpecOverrides", "podTemplateOverrides", "runtimePatches")
-    return Finder(tuple(".".join((*path, part)) for part in parts), find)
+    return Finder(tuple(".".join((*path, part)) for part in ("trainer", *_OVERRIDES)), find)
 
 
 def _pods(spec: Part, at_once: int) -> Iterator[Found]:
     trainer = spec.get("trainer")
     container = _container(trainer)
     jobs: dict[str, list[Part]] = {_TRAINER: []} if container is not None else {}
-    for job, pod_template in _overrides(spec):
+    overrides = [spec.get(name) for name in _OVERRIDES]
+    for job, pod_template in islice(_overrides(spec), affordable(*overrides)):
         jobs.setdefault(job, []).append(pod_template)
     for job, pod_templates in jobs.items():
         pod = Part({}, trainer.path)
