@@ -105,3 +105,32 @@ def test_objects_inside_an_object_share_the_search() -> None:
     inner = custom(spec={"filler": [{"x": 1}] * 1000, "last": {"containers": CONTAINERS}})
     found = pods_of(custom(spec={"items": [inner] * 100}))
     assert 0 < len(found) < 20
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "spec", "place"),
+    [
+        (
+            "kubeflow.org/v1alpha1",
+            "TFJob",
+            {"replicaSpecs": [{"template": TEMPLATE}]},
+            "replicaSpecs[0].template.spec",
+        ),
+        ("kubeflow.org/v1alpha1", "MPIJob", {"template": TEMPLATE}, "template.spec"),
+        (
+            "ray.io/v2",
+            "RayCluster",
+            {"groups": {"head": {"template": TEMPLATE}}},
+            "groups.head.template.spec",
+        ),
+    ],
+)
+def test_a_version_of_a_known_kind_that_keeps_its_pods_elsewhere_is_searched(
+    api_version: str, kind: str, spec: dict[str, Any], place: str
+) -> None:
+    (pod,) = pods_of({"apiVersion": api_version, "kind": kind, "spec": spec})
+    assert render(pod.place) == f"spec.{place}"
+
+
+def test_a_built_in_kind_is_not_searched() -> None:
+    assert pods_of({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"elsewhere": TEMPLATE}}) == ()

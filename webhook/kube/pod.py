@@ -79,9 +79,14 @@ class Container:
         """Accelerators asked for by extended resource name: resource name to count, zero counts left out.
 
         The API server requires request and limit to be equal; where the user wrote different ones, the larger counts.
+        An ephemeral container asks for none: it can have no resources, and what is written there will be refused.
         """
         if self._accelerators is None:
-            self._accelerators = _accelerators(self.limits, self.requests, self._catalog)
+            self._accelerators = (
+                _NO_ACCELERATORS
+                if self.is_ephemeral
+                else _accelerators(self.limits, self.requests, self._catalog)
+            )
         return self._accelerators
 
     def field(self, *segments: str | int) -> Path:
@@ -277,7 +282,7 @@ class Pod:
         largest_init: dict[str, Decimal] = {}
         for container in self.containers:
             accelerators = container.accelerators
-            if not accelerators or container.is_ephemeral:
+            if not accelerators:
                 continue
             for resource, count in accelerators.items():
                 if container.list_name == "containers":

@@ -17,7 +17,7 @@ Either way rules see an ordinary pod, and a finding's path is one in the object 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from webhook.kube.accelerators import Catalog
@@ -125,7 +125,13 @@ class _Describing:
 
     def _find(self, kind: GroupVersionKind, obj: JSONObject) -> Iterator[Found]:
         name = (kind.group, kind.kind)
-        finder = self._own.get(name) or WORKLOADS.get(name)
-        if finder is not None:
-            return finder.find(obj)
-        return self._search.find(obj) if may_carry_pods(kind) else iter(())
+        own = self._own.get(name)
+        if own is not None:
+            return own.find(obj)
+        if name in WORKLOADS:
+            found = WORKLOADS[name].find(obj)
+            first = next(found, None)
+            if first is not None:
+                return chain((first,), found)
+        # Also a known kind in whose known places nothing stands: it may be of a version that has them elsewhere.
+        return self._search.find(obj) if kind.group not in BUILT_IN and may_carry_pods(kind) else iter(())
