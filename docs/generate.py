@@ -17,7 +17,7 @@ from typing import Final
 
 from webhook.adapters.policy_files import built_in_catalog_document, load
 from webhook.checks import CHECKS
-from webhook.cli.explain import _rows
+from webhook.cli.explain import parameter_rows
 from webhook.cli.main import COMMANDS, Command
 from webhook.engine.ruleset import CompiledPolicy
 from webhook.kube.accelerators import Accelerator, catalog_from_documents
@@ -73,7 +73,7 @@ def _rule(rule: type[Rule]) -> Iterator[str]:
         else:
             yield _prose(line.strip()) + ("\\" if section == "Source" and line != rest[-1] else "")
     schema = parameters_schema(rule)
-    rows = list(_rows(schema, schema.get("$defs", {}), "", 0))
+    rows = parameter_rows(schema)
     yield from ("", "**Parameters**", "")
     if rows:
         yield from ("| name | type | default | |", "|---|---|---|---|")

@@ -75,7 +75,7 @@ def _explanation(rule: type[Rule], style: Style, width: int) -> Iterator[str]:
     yield ""
     yield style.bold("Parameters:")
     schema = parameters_schema(rule)
-    rows = list(_rows(schema, schema.get("$defs", {}), "", 0))
+    rows = parameter_rows(schema)
     if not rows:
         yield "    none"
     for name, type_, default, description in rows:
@@ -90,6 +90,11 @@ def _explanation(rule: type[Rule], style: Style, width: int) -> Iterator[str]:
 
 
 Row = tuple[str, str, str, str]
+
+
+def parameter_rows(schema: JSONSchema) -> list[Row]:
+    """Name, type, default and description of each parameter in a rule's ``parameters_schema``, as people read them."""
+    return list(_rows(schema, schema.get("$defs", {}), "", 0))
 
 
 def _rows(schema: JSONSchema, definitions: dict[str, JSONSchema], prefix: str, depth: int) -> Iterator[Row]:

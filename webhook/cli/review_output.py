@@ -186,7 +186,8 @@ def diff_lines(before: JSONObject, after: JSONObject, old: str, new: str, style:
 def _apply(obj: JSONObject, patch: Sequence[JSONObject]) -> JSONObject:
     import jsonpatch  # only where something is recorded and not applied
 
-    applied: JSONObject = jsonpatch.apply_patch(obj, list(patch), in_place=False)
+    # Written and read once: YAML anchors make one list stand in two places, and a patch would change both.
+    applied: JSONObject = jsonpatch.apply_patch(orjson.loads(orjson.dumps(obj)), list(patch), in_place=True)
     return applied
 
 
