@@ -263,3 +263,13 @@ def test_diff_shows_only_changes(write: Any, capsys: pytest.CaptureFixture[str])
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["--- Pod default/train as written", "+++ Pod default/train as admitted"]
     assert not any("team/good" in line for line in lines)
+
+
+def test_thousands_of_containers_get_no_diff_of_their_own(
+    write: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    huge = {**TRAINING, "spec": {"containers": [{"name": f"c{i}", "image": "x:1"} for i in range(5000)]}}
+    assert main(["review", "-f", write("huge.yaml", huge), "-o", "diff"]) == 1
+    before, after = capsys.readouterr().out.splitlines()
+    assert before == "--- Pod default/train as written"
+    assert after.endswith("lines are too long for a diff; -o json has the patch")

@@ -166,11 +166,18 @@ def _object_diff(result: Reviewed, style: Style) -> list[str]:
     return list(diff_lines(before, after, f"{title} as written", f"{title} as admitted{note}", style))
 
 
+# Comparing line by line takes time with the square of the length; pods have some hundred lines.
+_DIFF_LINES: Final = 20_000
+
+
 def diff_lines(before: JSONObject, after: JSONObject, old: str, new: str, style: Style) -> Iterable[str]:
-    """The lines of a unified diff between two objects, written as YAML."""
-    for line in difflib.unified_diff(
-        to_yaml(before).splitlines(), to_yaml(after).splitlines(), old, new, lineterm="", n=3
-    ):
+    """The lines of a unified diff between two objects, written as YAML; two lines of heading where it gets too long."""
+    written, changed = to_yaml(before).splitlines(), to_yaml(after).splitlines()
+    if len(written) + len(changed) > _DIFF_LINES:
+        yield style.bold(f"--- {old}")
+        yield style.bold(f"+++ {new}: {len(changed)} lines are too long for a diff; -o json has the patch")
+        return
+    for line in difflib.unified_diff(written, changed, old, new, lineterm="", n=3):
         if line.startswith(("---", "+++")):
             yield style.bold(line)
         elif line.startswith("@@"):
