@@ -81,10 +81,6 @@ class LogWriter(DirectLogWriter):
         self._thread: Final = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def createLock(self) -> None:  # noqa: N802  # the name is logging's
-        """No lock: the queue is safe from any thread."""
-        self.lock = None
-
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record; see ``logging.Handler``."""
         if self._waiting.qsize() >= _WAITING_LIMIT:
