@@ -125,6 +125,7 @@ class Metrics:
             self._reloads.labels(result)
         # Looking a child up by its labels costs as much as a check; each is looked up once.
         self._reviewed: dict[tuple[str, str, str, str, str], tuple[Counter, Histogram]] = {}
+        self._found: dict[tuple[str, str, str], Counter] = {}
 
     def reviewed(
         self, webhook: str, operation: str, kind: GroupVersionKind, mode: str, result: str, seconds: float
@@ -148,7 +149,11 @@ class Metrics:
         for finding in findings:
             if finding.error:
                 self._rule_errors.labels(finding.policy, finding.rule).inc()
-            self._findings.labels(finding.policy, finding.rule, finding.action.value).inc()
+            key = (finding.policy, finding.rule, finding.action.value)
+            kept = self._found.get(key)
+            if kept is None:
+                kept = self._found[key] = self._findings.labels(*key)
+            kept.inc()
         for policy in policies_that_patched:
             self._patches.labels(policy).inc()
 
