@@ -63,6 +63,12 @@ def validate_parameters(rule_class: type[Rule], data: Any, path: Path) -> Any:
     Raises:
         InvalidPolicy: with everything that is wrong; an unknown parameter is an error.
     """
+    if data == {}:
+        # Most rules are used as they are, and a validator takes longer to make than all else here.
+        try:
+            return rule_class.Parameters()
+        except (TypeError, ValueError):
+            pass  # something is required; the validator says what
     try:
         return _adapter(rule_class.Parameters).validate_json(_to_json(data), strict=True, extra="forbid")
     except ValidationError as error:
