@@ -7,11 +7,12 @@ from typing import Final
 _MIB: Final = 1024 * 1024
 
 # The largest body that can be an admission call from an API server:
-# - it accepts requests of at most 3 MiB from its clients (k8s.io/apiserver pkg/server/config.go,
-#   MaxRequestBodyBytes), which bounds the object, and the old object that came in the same way;
-# - the rest of the envelope is the user's name, groups and extra fields, which come from HTTP headers or a
-#   client certificate, and those are at most 1 MiB (Go net/http, DefaultMaxHeaderBytes). Anything larger is
-#   refused with 413 before it is read to the end. Chunked bodies are counted as they come.
+# - it accepts requests of at most 3 MiB from its clients (k8s.io/apiserver pkg/server/config.go, MaxRequestBodyBytes),
+#   which bounds the object, and the old object that came in the same way;
+# - the rest of the envelope is the user's name, groups and extra fields, which come from HTTP headers or a client
+#   certificate, and those are at most 1 MiB (Go net/http, DefaultMaxHeaderBytes).
+#
+# Anything larger is refused with 413 before it is read to the end. Chunked bodies are counted as they come.
 BODY_LIMIT: Final = 2 * 3 * _MIB + 1 * _MIB
 
 # An API server handles at most 400 reads and 200 writes at once by default (--max-requests-inflight,
