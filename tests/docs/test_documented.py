@@ -8,7 +8,7 @@ import pytest
 
 from tests.docs.command_line import options
 from tests.docs.pages import ROOT, anchors, page_id, pages, read
-from webhook.adapters.metrics import Metrics
+from webhook.adapters.metrics import Metrics, SupervisorMetrics
 from webhook.checks import CHECKS
 from webhook.cli.main import COMMANDS
 from webhook.mutations import MUTATIONS
@@ -50,7 +50,8 @@ def test_no_page_names_a_flag_that_no_command_has() -> None:
 def _metrics() -> dict[str, tuple[str, ...]]:
     """The metrics of the server by the names they are scraped under, with their labels."""
     found: dict[str, tuple[str, ...]] = {}
-    for collector in Metrics("0").registry._collector_to_names:
+    registries = (Metrics("0").registry, SupervisorMetrics(lambda: 1).registry)
+    for collector in (collector for registry in registries for collector in registry._collector_to_names):
         for metric in collector.describe() if hasattr(collector, "describe") else collector.collect():
             if metric.name.startswith("gpuward_"):
                 name = f"{metric.name}_total" if metric.type == "counter" else metric.name

@@ -6,7 +6,7 @@ gpuward does not know is ``other``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from prometheus_client import (
@@ -174,6 +174,21 @@ class Metrics:
         """All metrics in the format an ``Accept`` header asks for, and its content type."""
         encoder, content_type = choose_encoder(accept)
         return encoder(self.registry), content_type
+
+
+class SupervisorMetrics:
+    """The metrics of the process that watches over several workers; theirs are merged with these."""
+
+    def __init__(self, running: Callable[[], int]) -> None:
+        """``running`` says how many workers there are now."""
+        self.registry: Final = CollectorRegistry()
+        workers = Gauge("gpuward_workers", "Server processes that run now.", registry=self.registry)
+        workers.set_function(running)
+        self.restarts: Final = Counter(
+            "gpuward_worker_restarts",
+            "Server processes replaced because they died or hung.",
+            registry=self.registry,
+        )
 
 
 def kind_label(kind: GroupVersionKind) -> str:

@@ -22,8 +22,8 @@ from itertools import pairwise
 from typing import Final
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from webhook.adapters.metrics import SupervisorMetrics
 from webhook.adapters.metrics_merge import MergedMetrics, dump
 from webhook.server.app import AdminApp
 from webhook.server.connections import Listener
@@ -84,14 +84,7 @@ class Supervisor:
         self._stop: Final = asyncio.Event()
         self._failed = False
         self._merged: Final = MergedMetrics()
-        self._registry: Final = CollectorRegistry()
-        running = Gauge("gpuward_workers", "Server processes that run now.", registry=self._registry)
-        running.set_function(lambda: len(self._workers))
-        self._restarts: Final = Counter(
-            "gpuward_worker_restarts",
-            "Server processes replaced because they died or hung.",
-            registry=self._registry,
-        )
+        self._metrics: Final = SupervisorMetrics(lambda: len(self._workers))
 
     async def run(self, admin: socket.socket | None, ready: Callable[[int], None]) -> bool:
         """Run the workers until SIGTERM or SIGINT. ``ready`` is called once, when all of them first are, with the
@@ -132,7 +125,7 @@ class Supervisor:
             attempt = 0 if time.monotonic() - worker.started > _SETTLED_SECONDS else attempt + 1
             fields = {"pid": worker.pid, "status": status, "attempt": attempt}
             logger.error("a worker died and is replaced", extra={"fields": fields})
-            self._restarts.inc()
+            self._metrics.restarts.inc()
             first, longest = _BACKOFF_SECONDS
             await _wait(self._stop, min(longest, first * 2.0 ** min(attempt, 16)))
 
@@ -211,7 +204,7 @@ class Supervisor:
         families = [status["metrics"] for status in statuses]
         health = Health(
             [("workers", lambda: self._workers_state(statuses)), ("shutdown", self._shutdown_state)],
-            lambda accept: self._merged.render([dump(self._registry), *families], accept),
+            lambda accept: self._merged.render([dump(self._metrics.registry), *families], accept),
         )
         return await AdminApp(health).answer(request)
 
