@@ -35,10 +35,14 @@ def _application(what: str) -> web.Application:
         return application
 
     # Imported here so that the constant server's memory is its own.
-    from webhook.kube.review import decode, encode
+    from webhook.kube.review import MalformedReview, decode, encode
 
     async def _decode(request: web.Request) -> web.Response:
-        review = decode(await request.read())
+        try:
+            review = decode(await request.read())
+        except MalformedReview as error:
+            # An answer, as gpuward gives one: an exception would make aiohttp close the connection.
+            return web.Response(status=400, text=str(error))
         return web.Response(body=encode(review.uid, allowed=True), content_type="application/json")
 
     application.router.add_post("/review", _decode)

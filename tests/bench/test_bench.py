@@ -108,7 +108,7 @@ def test_load_sends_the_bodies_in_rotation(loader: Loader, decoding: Server, fol
     good.write_bytes(training_review())
     broken.write_bytes(b"no review")
     loaded = loader.run(decoding.port, "/review", [good, broken], 0.2)
-    # The server answers the broken ones with 500; the last of each connection may not be counted any more.
+    # The server answers the broken ones with 400; the last of each connection may not be counted any more.
     assert abs(loaded.errors - loaded.requests / 2) <= 16
 
 
