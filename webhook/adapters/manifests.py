@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from webhook.adapters.yaml_documents import Document, DocumentError, read_documents
+from webhook.adapters.yaml_documents import SUFFIXES, Document, DocumentError, read_documents
 from webhook.kube.shape import JSONObject, text
-
-SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 STANDARD_INPUT: Final = "-"
 

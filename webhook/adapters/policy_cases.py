@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from webhook.adapters.manifests import SUFFIXES
-from webhook.adapters.yaml_documents import DocumentError, read_documents
+from webhook.adapters.yaml_documents import SUFFIXES, DocumentError, read_documents
 from webhook.policy.case import PolicyCase
 from webhook.policy.problems import InvalidPolicy
 from webhook.policy.validation import validate_document

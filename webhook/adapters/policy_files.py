@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import webhook
-from webhook.adapters.yaml_documents import Document, DocumentError, read_documents
+from webhook.adapters.yaml_documents import SUFFIXES, Document, DocumentError, read_documents
 from webhook.engine.compile import compile_policy
 from webhook.engine.ruleset import CompiledPolicy, Ruleset
 from webhook.engine.workload_catalog import compile_workload_catalog
@@ -29,8 +29,6 @@ from webhook.policy.model import API_VERSION, AcceleratorCatalog
 from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
 from webhook.policy.rule import Context
 from webhook.policy.validation import validate_document
-
-SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 ENVIRONMENT_VARIABLE: Final = "GPUWARD_POLICIES"
 

@@ -31,6 +31,9 @@ from webhook.adapters.yaml_positions import Locator
 from webhook.adapters.yaml_scalars import key_text
 from webhook.kube.path import Path
 
+# What files of such documents are called.
+SUFFIXES: Final = (".yaml", ".yml", ".json")
+
 # Collections inside one another. orjson writes 254 and pydantic reads 200 of them; a pod has ten.
 MAX_DEPTH: Final = 128
 

@@ -11,7 +11,7 @@ from webhook.kube.gvk import POD
 from webhook.kube.path import Path
 from webhook.kube.pod import Pod
 from webhook.kube.review import AdmissionRequest
-from webhook.kube.shape import JSONObject, mapping
+from webhook.kube.shape import JSONObject
 from webhook.kube.workloads import find_pods
 from webhook.policy.findings import EFFECTIVE_ACTION, Action
 
@@ -168,9 +168,11 @@ class Subjects:
 
     def _may_exclude(self, block: Block) -> bool:
         request = self.request
-        return block.matcher.admits(
-            request.kind, request.operation, request.namespace
-        ) and block.matcher.matches_request(request, namespace_labels(request, self.facts))
+        matcher = block.matcher
+        return matcher.admits(request.kind, request.operation, request.namespace) and (
+            not matcher.asks_about_request
+            or matcher.matches_request(request, namespace_labels(request, self.facts))
+        )
 
     @staticmethod
     def _conditions_hold(block: Block, scope: Scope) -> bool:
@@ -238,8 +240,3 @@ class Subjects:
                 "labels": namespace_labels(self.request, self.facts),
             },
         }
-
-
-def pod_labels(pod: Pod) -> JSONObject:
-    """The labels by which a pod is excepted."""
-    return mapping(pod.metadata, "labels")

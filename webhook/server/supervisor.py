@@ -61,7 +61,6 @@ class _Worker:
         self.pid: Final = pid
         self.line: Final = line
         self.started: Final = time.monotonic()
-        self.heard = self.started
 
 
 class Supervisor:
