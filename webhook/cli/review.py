@@ -11,7 +11,7 @@ from webhook.adapters.manifests import Manifest, UnreadableInput, read_manifests
 from webhook.adapters.yaml_documents import DocumentError
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, add_color_argument
 from webhook.cli.policies import add_policies_argument, load_or_report
-from webhook.cli.review_output import FORMATS, Reviewed, render
+from webhook.cli.review_output import FORMATS, WITH_POSITIONS, Review, Reviewed, render
 from webhook.engine.decision import Facts
 from webhook.engine.offline import device_classes, kind_of, request_for
 from webhook.engine.review import review
@@ -24,6 +24,7 @@ EPILOG = """examples:
   gpuward review -f pod.yaml
   gpuward review -f k8s/ --policies policies/ -o json
   helm template . | gpuward review -f - --namespace ml-team --namespace-labels workload=ml
+  gpuward review -f k8s/ -o sarif > gpuward.sarif
 """
 
 
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if ruleset is None:
         return COULD_NOT_RUN
     try:
-        found = list(read_manifests(args.filename))
+        found = list(read_manifests(args.filename, positions=args.output in WITH_POSITIONS))
     except UnreadableInput as error:
         print(f"gpuward: {error}", file=sys.stderr)
         return COULD_NOT_RUN
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     cluster = _cluster(manifests, args.namespace_labels)
     now = datetime.now(UTC)
     results = [_review(manifest, ruleset, cluster, args.namespace, args.mode, now) for manifest in manifests]
-    render(args.output, results, sys.stdout, color=args.color)
+    render(args.output, Review(results, broken, ruleset), sys.stdout, color=args.color)
     if broken:
         return COULD_NOT_RUN
     return VIOLATIONS if any(result.decision.findings for result in results) else CLEAN
@@ -118,4 +119,4 @@ def _review(
         # A claim written without a namespace is meant for wherever the pod goes.
         device_classes={**cluster.classes.get("", {}), **cluster.classes.get(request.namespace, {})},
     )
-    return Reviewed(manifest.source, manifest.document, request, review(request, ruleset, facts))
+    return Reviewed(manifest, request, review(request, ruleset, facts))

@@ -1,16 +1,24 @@
-"""How ``gpuward review`` shows its results. Renderers see results, never the engine."""
+"""How ``gpuward review`` shows its results. Renderers see results, never the engine.
+
+The formats for people and the JSON contract are here; those of other tools have a module each, imported when they
+are asked for.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final, TextIO
 
 import orjson
 
+from webhook.adapters.manifests import Manifest
+from webhook.adapters.yaml_documents import DocumentError
 from webhook.cli.output import Style
 from webhook.engine.decision import Decision
+from webhook.engine.ruleset import Ruleset
 from webhook.kube.review import AdmissionRequest
 from webhook.kube.shape import JSONObject
 from webhook.policy.findings import Action, Finding
@@ -21,15 +29,38 @@ from webhook.policy.match import object_name
 class Reviewed:
     """One object of the input and the decision about it."""
 
-    source: str
-    document: int
+    manifest: Manifest
     request: AdmissionRequest
     decision: Decision
 
+    @property
+    def source(self) -> str:
+        return self.manifest.source
 
-def render(output: str, results: Sequence[Reviewed], stream: TextIO, *, color: str) -> None:
-    """Print the results in one of ``FORMATS``."""
-    _RENDERERS[output](results, stream, Style.for_stream(stream, color))
+    @property
+    def title(self) -> str:
+        """The object as people name it: kind, namespace and name."""
+        name = object_name(self.request) or "(no name)"
+        where = f"{self.request.namespace}/" if self.request.namespace else ""
+        return f"{self.request.kind.kind} {where}{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """All that a review found: the objects with their decisions, the documents that could not be read, and the
+    policies by which it was judged."""
+
+    results: Sequence[Reviewed]
+    unreadable: Sequence[DocumentError]
+    ruleset: Ruleset
+
+
+def render(output: str, review: Review, stream: TextIO, *, color: str) -> None:
+    """Print the review in one of ``FORMATS``."""
+    if output in _OF_OTHER_TOOLS:
+        import_module(_OF_OTHER_TOOLS[output]).render(review, stream)
+    else:
+        _RENDERERS[output](review.results, stream, Style.for_stream(stream, color))
 
 
 def as_json(result: Reviewed) -> JSONObject:
@@ -37,7 +68,7 @@ def as_json(result: Reviewed) -> JSONObject:
     request, decision = result.request, result.decision
     return {
         "source": result.source,
-        "document": result.document,
+        "document": result.manifest.document,
         "apiVersion": request.kind.api_version,
         "kind": request.kind.kind,
         "namespace": request.namespace,
@@ -82,7 +113,7 @@ def _diff(results: Sequence[Reviewed], stream: TextIO, style: Style) -> None:
 
 
 def _text(results: Sequence[Reviewed], stream: TextIO, style: Style) -> None:
-    rows = [(_title(result), _verdict(result, style)) for result in results]
+    rows = [(result.title, _verdict(result, style)) for result in results]
     width = max((len(title) for title, _ in rows), default=0)
     source = None
     for result, (title, verdict) in zip(results, rows, strict=True):
@@ -100,7 +131,7 @@ def _text(results: Sequence[Reviewed], stream: TextIO, style: Style) -> None:
         stream.write("\n")
     for result in changed:
         stream.writelines(f"{line}\n" for line in _object_diff(result, style))
-    stream.write(f"\n{_summary(results)}\n" if results else "nothing to review: the input has no objects\n")
+    stream.write(f"\n{summary(results)}\n" if results else "nothing to review: the input has no objects\n")
 
 
 def finding_lines(finding: Finding, style: Style) -> list[str]:
@@ -111,11 +142,6 @@ def finding_lines(finding: Finding, style: Style) -> list[str]:
         f"      {paint(f'{finding.action.value.lower():<7}')} {finding.severity.value:<8}{style.bold(path)}",
         f"              {finding.message} {style.dim(f'[{finding.policy}/{finding.rule}]')}",
     ]
-
-
-def _title(result: Reviewed) -> str:
-    namespace = f"{result.request.namespace}/" if result.request.namespace else ""
-    return f"{result.request.kind.kind} {namespace}{object_name(result.request) or '(no name)'}"
 
 
 def _verdict(result: Reviewed, style: Style) -> str:
@@ -133,7 +159,8 @@ def _verdict(result: Reviewed, style: Style) -> str:
     return style.green("allowed") + changed
 
 
-def _summary(results: Sequence[Reviewed]) -> str:
+def summary(results: Sequence[Reviewed]) -> str:
+    """The numbers of a review, in one line."""
     rejected = sum(not result.decision.allowed for result in results)
     changed = sum(bool(_changes(result.decision)) for result in results)
     findings = sum(len(result.decision.findings) for result in results)
@@ -162,7 +189,7 @@ def _object_diff(result: Reviewed, style: Style) -> list[str]:
     if decision.would_patch:
         after = _apply(after, decision.would_patch)
         note = " (recorded only)" if not decision.patch else " (in part recorded only)"
-    title = _title(result)
+    title = result.title
     return list(diff_lines(before, after, f"{title} as written", f"{title} as admitted{note}", style))
 
 
@@ -214,4 +241,14 @@ def to_yaml(value: Any) -> str:
 Renderer = Callable[[Sequence[Reviewed], TextIO, Style], None]
 
 _RENDERERS: Final[dict[str, Renderer]] = {"text": _text, "json": _json, "yaml": _yaml, "diff": _diff}
-FORMATS: Final = tuple(_RENDERERS)
+
+# Each has `render(review, stream)`.
+_OF_OTHER_TOOLS: Final = {
+    "sarif": "webhook.cli.review_sarif",
+    "junit": "webhook.cli.review_junit",
+    "github": "webhook.cli.review_github",
+}
+FORMATS: Final = (*_RENDERERS, *_OF_OTHER_TOOLS)
+
+WITH_POSITIONS: Final = frozenset(_OF_OTHER_TOOLS)
+"""The formats that tell lines; the others need not keep the text of what was read."""

@@ -10,8 +10,13 @@ import ast
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from itertools import cycle
+from typing import Any, Final
+
+# How a section of a rule's docstring begins; as `gpuward explain` has it.
+_SECTION: Final = re.compile(r"[A-Z][\w ]*:")
 
 _INLINE_CODE = re.compile(r"``([^`]*)``")
 
@@ -30,6 +35,31 @@ def field_descriptions(cls: type[Any]) -> dict[str, str]:
 def one_paragraph(docstring: str) -> str:
     """A description as other tools show it: unwrapped, with code in single backticks as Markdown has it."""
     return _INLINE_CODE.sub(r"`\1`", " ".join(docstring.split()))
+
+
+def markdown_lines(docstring: str) -> Iterator[str]:
+    """A rule's docstring (its specification) as lines of Markdown: sections have bold headings, and the lines of
+    their text stay as they are."""
+    lines = inspect.cleandoc(docstring).splitlines()
+    section = ""
+    for number, line in enumerate(lines):
+        if _SECTION.fullmatch(line):
+            section = line.removesuffix(":")
+            yield f"**{section}**"
+            yield ""
+        elif not line.strip():
+            yield ""
+        elif section == "Restricted fields":
+            yield f"- `{line.strip()}`"
+        else:
+            last = number == len(lines) - 1
+            yield as_markdown(line.strip()) + ("\\" if section == "Source" and not last else "")
+
+
+def as_markdown(text: str) -> str:
+    """A docstring's text as Markdown: ``x`` is code, and what Markdown would take for its own is not."""
+    parts = zip(text.replace("``", "`").split("`"), cycle((False, True)), strict=False)
+    return "".join(f"`{part}`" if code else re.sub(r"([*<])", r"\\\1", part) for part, code in parts)
 
 
 @cache
