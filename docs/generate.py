@@ -14,14 +14,14 @@ from typing import Final
 
 from webhook.adapters.policy_files import built_in_catalog_document, load
 from webhook.checks import CHECKS
-from webhook.cli.explain import parameter_rows
+from webhook.cli.explain import judged_kinds, parameter_rows
 from webhook.cli.main import COMMANDS, Command
 from webhook.engine.ruleset import CompiledPolicy
 from webhook.kube.accelerators import Accelerator, catalog_from_documents
 from webhook.kube.workloads import WORKLOADS
 from webhook.mutations import MUTATIONS
 from webhook.policy.descriptions import as_markdown, markdown_lines
-from webhook.policy.rule import Check, Rule
+from webhook.policy.rule import ObjectCheck, Rule, Validation
 from webhook.policy.schema import parameters_schema
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -53,8 +53,10 @@ def _rule(rule: type[Rule]) -> Iterator[str]:
     yield from ("", f"### {rule.name}", "")
     summary, *rest = markdown_lines(rule.__doc__ or "")
     yield summary
-    if issubclass(rule, Check):
+    if issubclass(rule, Validation):
         yield f"Severity {rule.severity.value}, where the policy gives no other."
+    if issubclass(rule, ObjectCheck):
+        yield f"It judges objects of the kinds {', '.join(judged_kinds(rule))}."
     yield from rest
     schema = parameters_schema(rule)
     rows = parameter_rows(schema)
@@ -79,7 +81,7 @@ def _shipped_policies() -> tuple[tuple[CompiledPolicy, str], ...]:
 
 
 def _uses(policy: CompiledPolicy, rule: str) -> bool:
-    return rule in {used.name for used in policy.mutations} | {used.name for used in policy.checks}
+    return rule in {used.name for used in (*policy.mutations, *policy.checks, *policy.object_checks)}
 
 
 def accelerators_page() -> str:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from webhook.engine.ruleset import Block, CheckRule, CompiledException, CompiledPolicy, MutationRule, Ruleset
+from webhook.engine.ruleset import (
+    Block,
+    CheckRule,
+    CompiledException,
+    CompiledPolicy,
+    MutationRule,
+    ObjectCheckRule,
+    Ruleset,
+)
 from webhook.kube.accelerators import Accelerator, Catalog, Taint
 from webhook.kube.gvk import GroupVersionKind, parse_api_version
+from webhook.kube.object import Object
 from webhook.kube.pod import Pod
 from webhook.kube.review import AdmissionRequest
 from webhook.policy.draft import Draft
 from webhook.policy.findings import Action, Severity, Violation
 from webhook.policy.match import Matcher
 from webhook.policy.model import Match
-from webhook.policy.rule import Check, Context, Mutation, NoParameters
+from webhook.policy.rule import Check, Context, Mutation, NoParameters, ObjectCheck
 
 CATALOG = Catalog(
     [
@@ -71,6 +80,30 @@ class Crashes(Check):
         raise KeyError("secret value of the object")
 
 
+class NoNodePorts(ObjectCheck):
+    """Services have no ports on nodes."""
+
+    name = "no-node-ports"
+    title = "test"
+    kinds = (("", "Service"),)
+
+    def __call__(self, obj: Object) -> Iterable[Violation]:
+        if obj.spec.get("type") == "NodePort":
+            yield Violation("node-port", ("spec", "type"), f"a node port in {obj.namespace}")
+
+
+class CrashesOnSecrets(ObjectCheck):
+    """Fails."""
+
+    name = "crashes-on-secrets"
+    title = "test"
+    kinds = (("", "Secret"),)
+
+    def __call__(self, obj: Object) -> Iterable[Violation]:
+        yield Violation("first", (), "found before the crash")
+        raise KeyError("secret value of the object")
+
+
 class SetTeam(Mutation):
     """Sets the label `team`."""
 
@@ -97,7 +130,7 @@ def block(*, excludes: bool = False, **match: Any) -> Block:
 
 
 def policy(
-    *rules: type[Check] | type[Mutation],
+    *rules: type[Check] | type[ObjectCheck] | type[Mutation],
     name: str = "p",
     action: Action = Action.ENFORCE,
     match: Block | None = None,
@@ -119,6 +152,9 @@ def policy(
         checks=tuple(CheckRule(r.name, r, r.severity) for r in made if isinstance(r, Check)),
         expressions=(),
         exceptions=tuple(exceptions),
+        object_checks=tuple(
+            ObjectCheckRule(r.name, r, r.severity) for r in made if isinstance(r, ObjectCheck)
+        ),
     )
 
 

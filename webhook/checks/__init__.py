@@ -1,4 +1,6 @@
-"""The checks: what policies can demand of pods. Adding one is a module here and a line in ``CHECKS``."""
+"""The checks: what policies can demand of pods and other objects. Adding one is a module here and a line in
+``CHECKS``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from webhook.checks.allowed_priority_classes import AllowedPriorityClasses
 from webhook.checks.allowed_registries import AllowedRegistries
 from webhook.checks.drop_capabilities import DropCapabilities
 from webhook.checks.max_accelerators import MaxAccelerators
+from webhook.checks.monitor_release_label import MonitorReleaseLabel
 from webhook.checks.no_accelerator_squatting import NoAcceleratorSquatting
 from webhook.checks.no_host_namespaces import NoHostNamespaces
 from webhook.checks.no_host_path import NoHostPath
@@ -19,15 +22,16 @@ from webhook.checks.require_limits import RequireLimits
 from webhook.checks.required_labels import RequiredLabels
 
 if TYPE_CHECKING:
-    from webhook.policy.rule import Check
+    from webhook.policy.rule import Validation
 
 # In alphabetical order.
-CHECKS: Final[tuple[type[Check], ...]] = (
+CHECKS: Final[tuple[type[Validation], ...]] = (
     AcceleratorRequestEqualsLimit,
     AllowedPriorityClasses,
     AllowedRegistries,
     DropCapabilities,
     MaxAccelerators,
+    MonitorReleaseLabel,
     NoAcceleratorSquatting,
     NoHostNamespaces,
     NoHostPath,

@@ -16,7 +16,7 @@ from webhook.checks import CHECKS
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, Style, add_color_argument
 from webhook.mutations import MUTATIONS
 from webhook.policy.problems import did_you_mean
-from webhook.policy.rule import Check, Rule
+from webhook.policy.rule import ObjectCheck, Rule, Validation
 from webhook.policy.schema import JSONSchema, parameters_schema
 
 _WIDEST: Final = 110
@@ -66,9 +66,11 @@ def _listing(style: Style) -> Iterator[str]:
 
 
 def _explanation(rule: type[Rule], style: Style, width: int) -> Iterator[str]:
-    kind = f"check, severity {rule.severity.value}" if issubclass(rule, Check) else "mutation"
+    kind = f"check, severity {rule.severity.value}" if issubclass(rule, Validation) else "mutation"
     yield f"{style.bold(rule.name)} ({kind})"
     yield rule.title
+    if issubclass(rule, ObjectCheck):
+        yield f"Judges objects of the kinds {', '.join(judged_kinds(rule))}."
     yield ""
     for line in inspect.cleandoc(rule.__doc__ or "").replace("``", "`").splitlines():
         yield style.bold(line) if re.fullmatch(r"[A-Z][\w ]*:", line) else line
@@ -81,12 +83,17 @@ def _explanation(rule: type[Rule], style: Style, width: int) -> Iterator[str]:
     for name, type_, default, description in rows:
         yield f"    {style.cyan(name)}  {style.dim(f'{type_}, {default}' if default else type_)}"
         yield from textwrap.wrap(description, width, initial_indent=" " * 8, subsequent_indent=" " * 8)
-    section = "validate" if issubclass(rule, Check) else "mutate"
+    section = "validate" if issubclass(rule, Validation) else "mutate"
     yield ""
     yield style.bold("In a policy:")
     yield from (f"    {line}" for line in ("spec:", f"  {section}:", f"    - rule: {rule.name}"))
     if required := schema.get("required"):
         yield f"          parameters: {{{', '.join(f'{name}: ...' for name in required)}}}"
+
+
+def judged_kinds(check: type[ObjectCheck]) -> list[str]:
+    """The kinds a check of objects judges, each with its group."""
+    return [f"{kind} ({group})" if group else kind for group, kind in check.kinds]
 
 
 Row = tuple[str, str, str, str]

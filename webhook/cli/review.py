@@ -109,11 +109,14 @@ def _review(
 ) -> Reviewed:
     request = request_for(manifest.obj, default_namespace=default_namespace)
     namespace = cluster.namespaces.get(request.namespace)
+    if namespace is not None:
+        labels = mapping(mapping(namespace, "metadata"), "labels")
+    else:
+        # What is in no namespace has no namespace's labels, as in a cluster; a Namespace can get those given.
+        labels = cluster.labels if request.namespace or request.kind == NAMESPACE else {}
     facts = Facts(
         mode=mode,
-        namespace_labels=cluster.labels
-        if namespace is None
-        else mapping(mapping(namespace, "metadata"), "labels"),
+        namespace_labels=labels,
         namespace_object=namespace,
         now=now,
         # A claim written without a namespace is meant for wherever the pod goes.

@@ -14,6 +14,7 @@ from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, Style, add_colo
 from webhook.cli.policies import DEFAULT_POLICIES
 from webhook.engine.cases import outcome, run_case
 from webhook.engine.decision import Decision
+from webhook.engine.offline import kind_of
 from webhook.engine.ruleset import Ruleset
 
 EPILOG = """A case is a document of kind PolicyCase in the folder cases/ beside the policy:
@@ -107,6 +108,11 @@ class _Seen:
         self._checks += [
             (policy.name, rule.name) for policy in ruleset.policies for rule in policy.expressions
         ]
+        self._object_checks = {
+            (policy.name, rule.name): rule.check.kinds
+            for policy in ruleset.policies
+            for rule in policy.object_checks
+        }
         self._mutations = [
             (policy.name, rule.name) for policy in ruleset.policies for rule in policy.mutations
         ]
@@ -119,13 +125,18 @@ class _Seen:
         self._spoke |= spoke
         if outcome(decision) in ("allow", "mutate"):
             self._silent |= set(self._checks) - spoke
+            # A check of objects of one kind lets nothing pass in a case about another.
+            group, _, kind = kind_of(decision.object or {})
+            self._silent |= {
+                rule for rule, kinds in self._object_checks.items() if (group, kind) in kinds
+            } - spoke
         self._silent |= set(self._mutations) - spoke
 
     def gaps(self) -> list[str]:
         """What no case shows: a check that never found anything or never let anything pass, a mutation likewise."""
         gaps = []
         for rules, speaks, silent in (
-            (self._checks, "finds something", "passes"),
+            ([*self._checks, *self._object_checks], "finds something", "passes"),
             (self._mutations, "changes something", "leaves a pod alone"),
         ):
             for rule in rules:

@@ -8,7 +8,7 @@ from webhook.kube.gvk import GroupVersionKind, parse_api_version
 from webhook.kube.review import AdmissionRequest
 from webhook.kube.shape import JSONObject, items, mapping, text
 
-# Built-in kinds that live in no namespace. Source: the Kubernetes API reference, v1.36.
+# Kinds that live in no namespace. Source: the Kubernetes API reference, v1.36, and the CRDs of each project.
 _CLUSTER_SCOPED: Final = frozenset(
     {
         ("", "Namespace"),
@@ -35,6 +35,17 @@ _CLUSTER_SCOPED: Final = frozenset(
         ("storage.k8s.io", "StorageClass"),
         ("storage.k8s.io", "VolumeAttachment"),
         ("storage.k8s.io", "VolumeAttributesClass"),
+        ("karpenter.sh", "*"),
+        ("karpenter.k8s.aws", "*"),
+        ("karpenter.azure.com", "*"),
+        ("keda.sh", "ClusterTriggerAuthentication"),
+        ("kubeflow.org", "Profile"),
+        ("kueue.x-k8s.io", "AdmissionCheck"),
+        ("kueue.x-k8s.io", "ClusterQueue"),
+        ("kueue.x-k8s.io", "Cohort"),
+        ("kueue.x-k8s.io", "ResourceFlavor"),
+        ("kueue.x-k8s.io", "Topology"),
+        ("kueue.x-k8s.io", "WorkloadPriorityClass"),
         ("trainer.kubeflow.org", "ClusterTrainingRuntime"),
         ("argoproj.io", "ClusterWorkflowTemplate"),
         ("serving.kserve.io", "ClusterServingRuntime"),

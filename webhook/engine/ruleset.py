@@ -14,7 +14,7 @@ from webhook.kube.path import Path
 from webhook.kube.workloads import Finders
 from webhook.policy.findings import Action, Severity
 from webhook.policy.match import Matcher, Names, object_name
-from webhook.policy.rule import Check, Mutation
+from webhook.policy.rule import Check, Mutation, ObjectCheck
 
 if TYPE_CHECKING:
     from webhook.kube.review import AdmissionRequest
@@ -29,10 +29,18 @@ class MutationRule(NamedTuple):
 
 
 class CheckRule(NamedTuple):
-    """One entry of a policy's ``validate`` that names a check of the library."""
+    """One entry of a policy's ``validate`` that names a check of pods."""
 
     name: str
     check: Check
+    severity: Severity
+
+
+class ObjectCheckRule(NamedTuple):
+    """One entry of a policy's ``validate`` that names a check of objects as they are."""
+
+    name: str
+    check: ObjectCheck
     severity: Severity
 
 
@@ -113,6 +121,7 @@ class CompiledPolicy:
     checks: tuple[CheckRule, ...]
     expressions: tuple[ExpressionRule, ...]
     exceptions: tuple[CompiledException, ...]
+    object_checks: tuple[ObjectCheckRule, ...] = ()
 
 
 # Kind, operation and namespace repeat in nearly every request; the bound only stops a flood of names.

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from webhook.engine.errors import failed_rule
 from webhook.engine.mutate import Mutated
-from webhook.engine.ruleset import CheckRule, ExpressionRule
+from webhook.engine.ruleset import CheckRule, ExpressionRule, ObjectCheckRule
 from webhook.engine.subjects import Selected, State, Subjects
+from webhook.kube.object import Object
 from webhook.kube.path import Path
 from webhook.kube.pod import Pod
 from webhook.kube.shape import mapping
@@ -31,7 +32,7 @@ def validate(selected: Sequence[Selected], subjects: Subjects, mutated: Mutated)
     findings: list[Judged] = []
     for chosen in selected:
         policy = chosen.policy
-        if not policy.checks and not policy.expressions:
+        if not policy.checks and not policy.expressions and not policy.object_checks:
             continue
         state = mutated.recorded_state if chosen.action is Action.AUDIT else mutated.applied_state
         findings.extend(_judge(chosen, subjects, state))
@@ -55,7 +56,7 @@ def _judge(chosen: Selected, subjects: Subjects, state: State) -> Iterator[Judge
         for finding in _judge_workload(chosen, subjects, pods):
             yield Judged(finding, None)
     on_object = [expression for expression in policy.expressions if not expression.on_pods]
-    if on_object:
+    if on_object or policy.object_checks:
         for finding in _judge_object(chosen, subjects, state, on_object):
             yield Judged(finding, None)
 
@@ -96,6 +97,16 @@ def _judge_object(
         yield failed_rule(chosen, "match", error)
         return
     labels = mapping(mapping(state.object or {}, "metadata"), "labels")
+    # A DELETE has no object to judge.
+    if policy.object_checks and state.object is not None:
+        request = subjects.request
+        obj = Object(request.kind, request.namespace, state.object)
+        kind = (request.kind.group, request.kind.kind)
+        for rule in policy.object_checks:
+            if kind in rule.check.kinds and not (
+                policy.exceptions and subjects.exempt(policy, rule.name, labels)
+            ):
+                yield from _check_object(chosen, rule, obj)
     for expression in expressions:
         if not (policy.exceptions and subjects.exempt(policy, expression.name, labels)):
             yield from _evaluate(chosen, expression, state, None)
@@ -110,7 +121,17 @@ def _check(chosen: Selected, rule: CheckRule, subjects: Subjects, pod: Pod) -> I
         yield failed_rule(chosen, rule.name, error)
 
 
-def _finding(chosen: Selected, rule: CheckRule, violation: Violation, path: Path) -> Finding:
+def _check_object(chosen: Selected, rule: ObjectCheckRule, obj: Object) -> Iterator[Finding]:
+    try:
+        for violation in rule.check(obj):
+            yield _finding(chosen, rule, violation, violation.path)
+    except Exception as error:  # noqa: BLE001 - as above
+        yield failed_rule(chosen, rule.name, error)
+
+
+def _finding(
+    chosen: Selected, rule: CheckRule | ObjectCheckRule, violation: Violation, path: Path
+) -> Finding:
     return Finding(
         chosen.policy.name,
         rule.name,

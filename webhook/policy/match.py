@@ -103,6 +103,14 @@ class KindPattern(NamedTuple):
             and self.version in ("*", gvk.version)
         )
 
+    def may_match(self, kind: Kind) -> bool:
+        """Whether it matches some version of this kind."""
+        return self.group in ("*", kind[0]) and self.kind in ("*", kind[1])
+
+    def may_carry_pods(self) -> bool:
+        """Whether it matches some kind whose objects can describe pods."""
+        return "*" in (self.group, self.kind) or may_carry_pods(GroupVersionKind(self.group, "", self.kind))
+
 
 def parse_kind(written: str, declared: Collection[Kind] = ()) -> KindPattern:
     """Read ``Pod``, ``v1/Pod``, ``apps/v1/Deployment``, ``batch/*/Job`` or ``*``.
@@ -154,24 +162,38 @@ class Matcher:
         "_names",
         "_namespace_selector",
         "_namespaces",
+        "_object_kinds",
         "_object_selector",
         "_operations",
+        "_pods",
         "_users",
         "asks_about_request",
         "kinds",
     )
 
-    def __init__(self, match: Any, *, excludes: bool = False, declared: Collection[Kind] = ()) -> None:
+    def __init__(
+        self,
+        match: Any,
+        *,
+        excludes: bool = False,
+        declared: Collection[Kind] = (),
+        pods: bool = True,
+        object_kinds: Collection[Kind] = (),
+    ) -> None:
         """``match`` is a ``webhook.policy.model.Match``.
 
-        In a block that excludes, kinds and operations that are not written stand for all of them: what is excluded
-        by user or namespace is excluded whatever the policy is about. ``declared`` is as for ``parse_kind``.
+        Where it names no kinds they are what the policy's rules judge: ``pods``, wherever they are described, and
+        objects of the ``object_kinds``. In a block that excludes, kinds and operations that are not written stand for
+        all of them: what is excluded by user or namespace is excluded whatever the policy is about. ``declared`` is
+        as for ``parse_kind``.
 
         Raises:
             ValueError: a kind cannot be meant (see ``parse_kind``).
         """
         self.kinds = tuple(parse_kind(kind, declared) for kind in match.kinds)
         self._any_kind = excludes and not self.kinds
+        self._pods = pods
+        self._object_kinds = frozenset(object_kinds)
         unwritten = excludes and "operations" not in match.model_fields_set
         self._operations: frozenset[str] = frozenset({"*"} if unwritten else match.operations)
         self._namespaces = Names(match.namespaces)
@@ -196,7 +218,7 @@ class Matcher:
         elif self.kinds:
             if not any(pattern.matches(kind) for pattern in self.kinds):
                 return False
-        elif not may_carry_pods(kind):
+        elif not (self._pods and may_carry_pods(kind)) and (kind.group, kind.kind) not in self._object_kinds:
             return False
         if operation not in self._operations and "*" not in self._operations:
             return False

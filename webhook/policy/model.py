@@ -95,8 +95,9 @@ class Match(Model):
     """Which requests and pods a policy is about. Every part that is given must hold."""
 
     kinds: list[NonEmpty] = []
-    """Kinds as ``Pod``, ``apps/v1/Deployment``, ``batch/*/Job`` or ``*``. Without it: every pod, and every
-    pod template inside a workload."""
+    """Kinds as ``Pod``, ``apps/v1/Deployment``, ``batch/*/Job`` or ``*``. Without it, what the rules judge:
+    every pod and every pod template inside a workload, and for checks of other objects the kinds they are
+    about."""
     operations: list[Literal["CREATE", "UPDATE", "DELETE", "CONNECT", "*"]] = ["CREATE", "UPDATE"]
     """What is being done to the object."""
     namespaces: list[NonEmpty] = []
@@ -176,7 +177,8 @@ class ValidateRule(Model):
     """The path the expression is about, such as ``spec.priorityClassName``."""
     subject: Literal["Pod", "Object"] | None = None
     """What ``object`` is in the expression: each pod (and pod template as a pod), or the object itself. The
-    object itself by default where ``match.kinds`` names the kinds, else each pod."""
+    object itself by default where ``match.kinds`` names the kinds, or all other rules are checks of other
+    objects; else each pod."""
     severity: Severity | None = None
     """In place of the policy's own severity."""
 

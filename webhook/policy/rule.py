@@ -2,7 +2,7 @@
 
 A rule is a class. Its docstring is its specification (what, why, what is allowed, how to mend) and the source of
 the reference pages; its ``Parameters`` are the settings a policy can give; constructing it compiles it; calling it
-judges or changes one pod. Instances are immutable and shared between requests.
+judges or changes one pod, or judges one object. Instances are immutable and shared between requests.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from webhook.kube.accelerators import Catalog
+from webhook.kube.kinds import Kind
 from webhook.kube.workloads import Finders
 from webhook.policy.findings import Severity, Violation
 
 if TYPE_CHECKING:
+    from webhook.kube.object import Object
     from webhook.kube.pod import Pod
     from webhook.policy.draft import Draft
 
@@ -75,10 +77,17 @@ class Rule(ABC):
         self.context = context
 
 
-class Check(Rule):
-    """A validation: yields one violation for each breach and changes nothing."""
+class Validation(Rule):
+    """What policies name under ``validate``: yields one violation for each breach and changes nothing.
+
+    Either of pods, wherever they are described (``Check``), or of other objects as they are (``ObjectCheck``).
+    """
 
     severity: ClassVar[Severity] = Severity.MEDIUM
+
+
+class Check(Validation):
+    """A validation of pods."""
 
     @abstractmethod
     def __call__(self, pod: Pod) -> Iterable[Violation]:
@@ -91,6 +100,18 @@ class Check(Rule):
         user wrote. Most checks have nothing to say here.
         """
         return ()
+
+
+class ObjectCheck(Validation):
+    """A validation of objects of certain kinds, as they are and not for the pods they may describe."""
+
+    kinds: ClassVar[tuple[Kind, ...]]
+    """The kinds it judges, of any version. A policy that names no kinds matches these."""
+
+    @abstractmethod
+    def __call__(self, obj: Object) -> Iterable[Violation]:
+        """Judge one object of one of the ``kinds``; paths of violations are those of its root. Must not raise on any
+        JSON, however odd."""
 
 
 class Mutation(Rule):

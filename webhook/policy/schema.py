@@ -17,7 +17,7 @@ from pydantic_core import core_schema
 from webhook.policy.case import PolicyCase
 from webhook.policy.descriptions import field_descriptions, one_paragraph
 from webhook.policy.model import AcceleratorCatalog, Policy, WorkloadCatalog
-from webhook.policy.rule import Check, Mutation, NoParameters, Rule
+from webhook.policy.rule import Mutation, NoParameters, Rule, Validation
 
 JSONSchema = dict[str, Any]
 
@@ -34,7 +34,7 @@ _DOCUMENTS: Final[tuple[type[BaseModel], ...]] = (
 )
 
 
-def policy_schema(mutations: Iterable[type[Mutation]], checks: Iterable[type[Check]]) -> JSONSchema:
+def policy_schema(mutations: Iterable[type[Mutation]], checks: Iterable[type[Validation]]) -> JSONSchema:
     """The schema of one document of a policy file, with these rules under ``mutate`` and ``validate``."""
     mutations, checks = tuple(mutations), tuple(checks)
     rules: tuple[type[Rule], ...] = (*mutations, *checks)
