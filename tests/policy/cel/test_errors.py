@@ -113,7 +113,7 @@ def _error(expression: str, returns: Returns = "bool") -> CelCompileError:
         ),
         (
             "Object{spec: Object.spec{replicas: 1}} == null",
-            "Object{...} and JSONPatch{...} are not supported",
+            "Object{...} and JSONPatch{...} are for mutations only",
             1,
             1,
         ),

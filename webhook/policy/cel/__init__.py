@@ -28,11 +28,12 @@ each tried:
   it again shows in nothing but time.
 
 Where it differs from Kubernetes it says so when the expression is loaded: no ``authorizer``, ``transformMap``,
-``transformMapEntry``, ``Object{...}``, ``JSONPatch{...}``, ``type()`` or ``dyn()`` of a Kubernetes type, names of
-those types, ``%e`` in formats. More than Kubernetes: ``math``, ``base64``, ``cel.bind``, ``reverse()`` of a string,
-fields in backticks, and expressions whose type is dyn where a bool or string is wanted. Literals that cannot be
-converted are found at load, where Kubernetes finds them at evaluation. ``tests/policy/cel/kubernetes`` has two
-thousand expressions with what Kubernetes makes of each.
+``transformMapEntry``, ``type()`` or ``dyn()`` of a Kubernetes type, names of those types, ``%e`` in formats, nothing
+done with an ``Object{...}`` or ``JSONPatch{...}`` but to return it (``construct``). More than Kubernetes: ``math``,
+``base64``, ``cel.bind``, ``reverse()`` of a string, fields in backticks, and expressions whose type is dyn where a bool
+or string is wanted. Literals that cannot be converted, and types that do not fit the path of their field, are found at
+load, where Kubernetes finds them at evaluation. ``tests/policy/cel/kubernetes`` has two thousand expressions with what
+Kubernetes makes of each.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import engine, expansion, values
-from .celtype import BOOL, BYTES, DOUBLE, DURATION, DYN, INT, NULL, STRING, TIMESTAMP, UINT, CelType
+from .celtype import BOOL, BYTES, DOUBLE, DURATION, DYN, INT, NULL, STRING, TIMESTAMP, UINT, CelType, list_of
 from .compiler import MAX_LENGTH as MAX_EXPRESSION_LENGTH
 from .compiler import Compiled, compile_expression
+from .construct import JSON_PATCH, OBJECT
 from .errors import CelCompileError, CelEvaluationError
 from .scope import Scope
 
@@ -61,12 +63,16 @@ __all__ = [
     "Scope",
 ]
 
-Returns = Literal["bool", "string", "any"]
-"""What an expression is for: a verdict, a message, or a JSON value."""
+Returns = Literal["bool", "string", "any", "object", "patches"]
+"""What an expression is for: a verdict, a message, a JSON value, or a mutation. ``object`` is an ``Object{...}``, given
+as a map; ``patches`` a list of ``JSONPatch{...}``, given as JSON Patch operations (RFC 6902)."""
 
 _WANTED: dict[Returns, frozenset[CelType]] = {
     "bool": frozenset((BOOL, DYN)),
     "string": frozenset((STRING, DYN)),
+    # As exact as in Kubernetes.
+    "object": frozenset((OBJECT,)),
+    "patches": frozenset((list_of(JSON_PATCH),)),
 }
 _JSON = frozenset((BOOL, INT, UINT, DOUBLE, STRING, NULL, DYN))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -111,7 +117,8 @@ class Environment:
             CelCompileError: bad syntax, an unknown name or function, types that do not fit, something unsupported or
                 too large.
         """
-        compiled = compile_expression(expression, self._types)
+        constructs = returns in ("object", "patches")
+        compiled = compile_expression(expression, self._types, constructs=constructs)
         _check_result(compiled, returns, expression)
         return Program(
             expression, returns, compiled.type, expansion.with_variables(compiled.expr, self._trees)
@@ -122,7 +129,8 @@ def _check_result(compiled: Compiled, returns: Returns, expression: str) -> None
     wanted = _WANTED.get(returns)
     if wanted is not None:
         if compiled.type not in wanted:
-            raise CelCompileError(f"must evaluate to {returns} but got {compiled.type}", expression)
+            named = " or ".join(sorted(str(kind) for kind in wanted if kind != DYN))
+            raise CelCompileError(f"must evaluate to {named} but got {compiled.type}", expression)
     elif not _is_json(compiled.type):
         hint = "; convert it with string()" if compiled.type in (TIMESTAMP, DURATION, BYTES) else ""
         hint = "; give its alternative with orValue()" if compiled.type.name == "optional_type" else hint
@@ -159,7 +167,7 @@ class Program:
                 raise CelCompileError(values.message(str(error)), expression) from error
 
     def evaluate(self, scope: Scope) -> Any:
-        """The value for one object: a bool, a str, or a JSON value, as ``returns`` has it.
+        """The value for one object: a bool, a str, a dict, a list or a JSON value, as ``returns`` has it.
 
         Raises:
             CelEvaluationError: there is none.
@@ -168,6 +176,10 @@ class Program:
             result = self._expression.eval(scope.activation(self._reads_managed_fields))
             if self.returns == "any":
                 return values.plain(result)
+            if self.returns == "object":
+                return values.fields(result)
+            if self.returns == "patches":
+                return values.operations(result)
             return values.scalar(result, self.returns)
         except CelEvaluationError as error:
             message = error.message

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 
-from . import engine, formatting, regex, tree, values
+from . import construct, engine, formatting, regex, tree, values
 from .celtype import DURATION, DYN, OPAQUE_NAMES, QUANTITY, CelType
 from .functions import MARK
 from .tree import Call, Checked, Comprehension, Constant, Expr, ListExpr, Struct
@@ -42,6 +42,7 @@ def check(checked: Checked, report: Report) -> None:
     """Reports the first thing that is wrong with an expression: ``report`` raises the error, at a node of the tree."""
     _check_loops(checked.expr, 0, report)
     formatted = set(_format_arguments(checked.expr))
+    constructed = set(_constructed(checked.expr))
     for node in tree.walk(checked.expr):
         match node:
             case Constant(_, str(text)):
@@ -53,10 +54,10 @@ def check(checked: Checked, report: Report) -> None:
             case ListExpr():
                 if node.id not in formatted:
                     _check_same_type([_element(checked, node, i) for i in range(len(node.elements))], report)
-            case Struct(message=""):
+            case Struct(message="") if node.id not in constructed:
                 _check_same_type([(e.key, checked.type_of(e.key)) for e in node.entries if e.key], report)
                 _check_same_type([_entry(checked, entry) for entry in node.entries], report)
-            case Struct():
+            case Struct() if node.message:
                 report(f"{node.message}{{...}} objects are not supported", node)
             case Call(_, "cel.@mapInsert"):
                 report(
@@ -161,4 +162,11 @@ def _matcher() -> cel.Expression:
 def _format_arguments(expr: Expr) -> Iterator[int]:
     for node in tree.walk(expr):
         if isinstance(node, Call) and node.function == "format" and isinstance(node.args[0], ListExpr):
+            yield node.args[0].id
+
+
+def _constructed(expr: Expr) -> Iterator[int]:
+    """The literals that are the fields of an ``Object{...}`` or a ``JSONPatch{...}``."""
+    for node in tree.walk(expr):
+        if isinstance(node, Call) and node.function.startswith(construct.PREFIX):
             yield node.args[0].id

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from . import checks, engine, expansion, messages, tree, values
+from . import checks, construct, engine, expansion, messages, tree, values
 from .celtype import CelType
+from .construct import Constructions
 from .errors import CelCompileError
 from .tree import Checked, Expr
 from .typed import ROOTS, Fields, Substitution, Use
@@ -34,6 +35,8 @@ _CONVERSIONS = frozenset(
     )
 )
 
+_NOTHING = Constructions((), {})
+
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
@@ -43,8 +46,11 @@ class Compiled:
     type: CelType
 
 
-def compile_expression(expression: str, variables: Mapping[str, CelType]) -> Compiled:
-    """A checked and runnable expression. ``variables`` are the composed variables it may use, each with its type.
+def compile_expression(
+    expression: str, variables: Mapping[str, CelType], *, constructs: bool = False
+) -> Compiled:
+    """A checked and runnable expression. ``variables`` are the composed variables it may use, each with its type;
+    ``constructs`` is whether it may make an ``Object{...}`` and a ``JSONPatch{...}``.
 
     Raises:
         CelCompileError: it cannot be used.
@@ -55,14 +61,18 @@ def compile_expression(expression: str, variables: Mapping[str, CelType]) -> Com
         raise CelCompileError(
             f"the expression is {len(expression)} characters long; {MAX_LENGTH} is the most", expression
         )
-    substitution = Substitution(expression, _uses(expression, variables))
-    checked = _check(substitution, expression)
+    parsed = _parse(expression, constructs)
+    made = construct.find(expression, parsed) if constructs and parsed is not None else _NOTHING
+    uses = [] if parsed is None else Fields(expression, parsed, variables).uses()
+    substitution = Substitution(expression, uses, made.edits)
+    checked = _check(substitution, made.functions, expression)
 
     def report(message: str, node: Expr) -> NoReturn:
         place = substitution.origin(checked.positions.get(node.id, 0))
         raise CelCompileError.at(message, expression, place)
 
     checks.check(checked, report)
+    construct.check(checked, made.functions, report)
 
     def use_of(node: Expr) -> Use | None:
         is_name = isinstance(node, tree.Ident) and node.name.startswith(Substitution.PREFIX)
@@ -81,24 +91,25 @@ def _is_literal(call: tree.Call) -> bool:
     return bool(call.args) and all(isinstance(argument, tree.Constant) for argument in call.operands)
 
 
-def _uses(expression: str, variables: Mapping[str, CelType]) -> list[Use]:
-    """Where the expression uses fields whose types are known.
+def _parse(expression: str, constructs: bool) -> Checked | None:
+    """The syntax tree, where there is something to see in it before the check: typed fields or constructions.
 
     Raises:
-        CelCompileError: bad syntax, or a field that does not exist.
+        CelCompileError: bad syntax.
     """
-    if not any(root in expression for root in (*ROOTS, Substitution.PREFIX)):
-        return []
+    if not constructs and not any(root in expression for root in (*ROOTS, Substitution.PREFIX)):
+        return None
     try:
         parsed = engine.checker(Substitution(expression, []).names).compile(expression, disable_check=True)
     except (RuntimeError, ValueError) as error:
         raise messages.compile_error(error, expression, expression, lambda offset: offset) from None
-    return Fields(expression, tree.decode(parsed.serialize()), variables).uses()
+    return tree.decode(parsed.serialize())
 
 
-def _check(substitution: Substitution, expression: str) -> Checked:
+def _check(substitution: Substitution, functions: Mapping[str, CelType], expression: str) -> Checked:
     try:
-        compiled = engine.checker(substitution.names).compile(substitution.expression)
+        environment = engine.checker(substitution.names, tuple(functions.items()))
+        compiled = environment.compile(substitution.expression)
     except (RuntimeError, ValueError) as error:
         raise messages.compile_error(
             error, substitution.expression, expression, substitution.origin

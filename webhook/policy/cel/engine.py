@@ -35,14 +35,17 @@ def _environment(config: dict[str, Any], functions: list[cel.FunctionDecl]) -> c
 
 
 @lru_cache(maxsize=64)
-def checker(typed: tuple[tuple[str, CelType], ...]) -> cel.Env:
-    """The environment that checks: the variables of Kubernetes as dyn, and others by name and type."""
+def checker(
+    typed: tuple[tuple[str, CelType], ...], constructors: tuple[tuple[str, CelType], ...] = ()
+) -> cel.Env:
+    """The environment that checks: the variables of Kubernetes as dyn, others by name and type, and functions that
+    make a value of a type out of a map of its fields."""
     from cel_expr_python import cel
 
     kinds = dict.fromkeys((*VARIABLES, "variables"), DYN) | dict(typed)
     # The list extension has a reverse() too, and only this way adds to a function that is there.
     reverse = cel.Overload("string_reverse", cel.Type.STRING, [cel.Type.STRING], True)
-    config = library.checker_config({name: kind.config() for name, kind in kinds.items()})
+    config = library.checker_config({name: kind.config() for name, kind in kinds.items()}, constructors)
     return _environment(config, [cel.FunctionDecl("reverse", [reverse])])
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 
-from . import bounds, engine, formatting, library, quantity, tree
+from . import bounds, construct, engine, formatting, library, quantity, tree
 from .celtype import DYN, OPAQUE_NAMES, QUANTITY
 from .functions import Overload
 from .tree import Call, Checked, Comprehension, Constant, Expr, Ident, ListExpr, Select
@@ -103,6 +103,9 @@ class Expansion:
         return _put(_template(_HAS), {"a0": operand}, lambda container: replace(select, operand=container))
 
     def _expand_call(self, call: Call) -> Expr:
+        if call.function.startswith(construct.PREFIX):
+            # At run time an object is the map of its fields.
+            return self.expand(call.args[0])
         expanded = tree.map_children(call, self.expand)
         assert isinstance(expanded, Call)
         operands = expanded.operands

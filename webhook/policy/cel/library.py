@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import formats, formatting, lists, network, quantity, regex, semver, standard, urls
+from . import escapes, formats, formatting, lists, network, quantity, regex, semver, standard, urls
+from .celtype import DYN, STRING, CelType, map_of
 from .functions import Function, Opaque, Overload, function
 
 OPAQUES: tuple[Opaque, ...] = (
@@ -32,6 +33,9 @@ FUNCTIONS: tuple[Function, ...] = (
     function("string", *standard.STRING_CONVERSIONS, *network.STRINGS),
 )
 
+MUTATION_FUNCTIONS: tuple[Function, ...] = escapes.FUNCTIONS
+"""What only an expression that constructs may call."""
+
 HELPERS: tuple[Overload, ...] = (
     *standard.HELPERS,
     *formatting.HELPERS,
@@ -42,7 +46,9 @@ HELPERS: tuple[Overload, ...] = (
 """What only a function's own ``cel`` calls, or this package; an expression cannot."""
 
 FUNCTIONS_BY_NAME = {entry.name: entry for entry in FUNCTIONS}
-OVERLOADS_BY_ID = {overload.id: overload for entry in FUNCTIONS for overload in entry.overloads}
+OVERLOADS_BY_ID = {
+    overload.id: overload for entry in (*FUNCTIONS, *MUTATION_FUNCTIONS) for overload in entry.overloads
+}
 
 # The library's extensions. Not in Kubernetes: bindings, encoders and math, which cost nothing and are missed there.
 _CHECKED_EXTENSIONS = ("optional", "two-var-comprehensions", "lists", "sets", "bindings", "encoders", "math")
@@ -77,17 +83,24 @@ NATIVE_NAMES = frozenset(
 )
 
 
-def checker_config(variables: dict[str, Any]) -> dict[str, Any]:
-    """The library's environment configuration for checking: the functions with their true types, and variables by
-    name with a type each (as ``CelType.config`` gives it)."""
+_FIELDS = map_of(STRING, DYN)
+
+
+def checker_config(
+    variables: dict[str, Any], constructors: tuple[tuple[str, CelType], ...] = ()
+) -> dict[str, Any]:
+    """The library's environment configuration for checking: the functions with their true types, variables by name
+    with a type each (as ``CelType.config`` gives it), and functions that make a type out of a map of its fields."""
     redeclared = [{"name": name} for name in standard.REDECLARED]
+    makers = tuple(function(name, Overload(name, (_FIELDS,), kind)) for name, kind in constructors)
+    functions = (*FUNCTIONS, *MUTATION_FUNCTIONS, *makers) if makers else FUNCTIONS
     return {
         "extensions": [{"name": name} for name in _CHECKED_EXTENSIONS],
         "stdlib": {"exclude_functions": redeclared},
         "variables": [{"name": name, **kind} for name, kind in variables.items()],
         "functions": [
             {"name": entry.name, "overloads": [_overload_config(overload) for overload in entry.overloads]}
-            for entry in FUNCTIONS
+            for entry in functions
         ],
     }
 

@@ -25,9 +25,9 @@ MAX_NESTING = 32
 
 _NOT_HERE = {
     "authorizer": "authorizer is not available: permissions can only be asked of the API server; see request.userInfo",
-    "Object": "Object{...} and JSONPatch{...} are not supported",
-    "JSONPatch": "Object{...} and JSONPatch{...} are not supported",
-    "jsonpatch": "jsonpatch.escapeKey() is not supported",
+    "Object": "Object{...} and JSONPatch{...} are for mutations only",
+    "JSONPatch": "Object{...} and JSONPatch{...} are for mutations only",
+    "jsonpatch": "jsonpatch.escapeKey() is for mutations only",
     "kubernetes": "the names of Kubernetes' types are not supported",
     "net": "the names of Kubernetes' types are not supported",
 }

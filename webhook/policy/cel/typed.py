@@ -8,11 +8,12 @@ Source: k8s.io/apiserver ``pkg/admission/plugin/cel/compile.go``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from .celtype import BOOL, DOUBLE, DYN, INT, STRING, TIMESTAMP, CelType, list_of, map_of
+from .construct import Edit
 from .errors import CelCompileError
 from .tree import Call, Checked, Comprehension, Constant, Expr, Ident, Select, children
 
@@ -191,37 +192,39 @@ class Fields:
 
 
 class Substitution:
-    """An expression with a name of the right type in the place of each use, and the way back from it."""
+    """An expression with a name of the right type in the place of each use, other edits made, and the way back."""
 
     PREFIX = "gpuward_type_"
     """How the names begin. An expression must have no such name itself."""
 
-    def __init__(self, expression: str, uses: list[Use]) -> None:
+    def __init__(self, expression: str, uses: list[Use], edits: Sequence[Edit] = ()) -> None:
         kinds = sorted(_COMMON.union(use.type for use in uses), key=str)
         names = {kind: f"{self.PREFIX}{index}" for index, kind in enumerate(kinds)}
         self.names = tuple((name, kind) for kind, name in names.items())
         """The names that stand for types, for the checker to know."""
         self._moves = [(0, 0)]
-        self._at: dict[int, Use] = {}
+        self._replaced: set[int] = set()
+        self._uses: dict[int, Use] = {}
+        by_start = {use.start: use for use in uses}
+        changes = [Edit(use.start, use.end, names[use.type]) for use in uses]
         text, done = "", 0
-        for use in uses:
-            text += expression[done : use.start]
-            self._at[len(text)] = use
-            self._moves.append((len(text), use.start))
-            text += names[use.type]
-            self._moves.append((len(text), use.end))
-            done = use.end
+        for change in sorted((*changes, *edits), key=lambda change: (change.start, change.end)):
+            text += expression[done : change.start]
+            if change.start in by_start:
+                self._uses[len(text)] = by_start[change.start]
+            self._replaced.add(len(text))
+            self._moves.append((len(text), change.start))
+            text += change.text
+            self._moves.append((len(text), change.end))
+            done = change.end
         self.expression = text + expression[done:]
 
     def use_at(self, offset: int) -> Use | None:
         """The use whose place a name took."""
-        return self._at.get(offset)
+        return self._uses.get(offset)
 
     def origin(self, offset: int) -> int:
         """The offset in the expression of an offset in the text."""
         moved, start = next((there, here) for there, here in reversed(self._moves) if there <= offset)
-        use = self._at.get(moved)
-        if use is not None:
-            # Within a name: its start is as near as it gets.
-            return start
-        return start + offset - moved
+        # Within a replacement: its start is as near as it gets.
+        return start if moved in self._replaced else start + offset - moved

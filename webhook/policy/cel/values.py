@@ -100,6 +100,67 @@ def plain(value: cel.Value) -> Any:
     raise CelEvaluationError(f"the result is a {kind.partition('<')[0].lower()}; convert it with string()")
 
 
+# Beyond it protobuf's JSON has integers as text. Source: cel-go ``common/types/int.go``.
+_MAX_NUMBER = 2**53 - 1
+# From here on Go writes a floating point number with an exponent; what it writes without is read as an integer.
+_MAX_WHOLE = 1e21
+
+
+def fields(value: cel.Value) -> dict[str, Any]:
+    """The fields of an ``Object{...}``, as what Kubernetes writes of them is read: 2.0 is 2.
+
+    Raises:
+        CelEvaluationError: the result is an error, no JSON value, or has a null in it, which Kubernetes cannot apply.
+    """
+    result = plain(value)
+    assert type(result) is dict
+    if _holds_null(result):
+        raise CelEvaluationError("null cannot be applied; leave the field out, or remove it with a JSONPatch")
+    whole: dict[str, Any] = _whole(result)
+    return whole
+
+
+def operations(value: cel.Value) -> list[dict[str, Any]]:
+    """The operations of a list of ``JSONPatch{...}``, numbers as Kubernetes writes them into a patch.
+
+    Raises:
+        CelEvaluationError: the result is an error or no JSON value, or an op, path or from is no string.
+    """
+    result = plain(value)
+    assert type(result) is list
+    for index, operation in enumerate(result):
+        for name in ("op", "path", "from"):
+            if type(operation.setdefault(name, "")) is not str:
+                raise CelEvaluationError(f"the {name} of operation {index} is not a string")
+        if not operation["from"]:
+            del operation["from"]
+        if "value" in operation:
+            operation["value"] = _as_text_where_long(_whole(operation["value"]))
+    return result
+
+
+def _holds_null(value: Any) -> bool:
+    if type(value) is dict:
+        return any(map(_holds_null, value.values()))
+    return any(map(_holds_null, value)) if type(value) is list else value is None
+
+
+def _whole(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _whole(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_whole(item) for item in value]
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < _MAX_WHOLE else value
+
+
+def _as_text_where_long(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _as_text_where_long(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_as_text_where_long(item) for item in value]
+    return str(value) if type(value) is int and abs(value) > _MAX_NUMBER else value
+
+
 def error_text(value: cel.Value) -> str:
     """What an error value says. An optional has the same type."""
     try:
