@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.fake_api_server import FakeApiServer, namespace, serving, write_kubeconfig
+from webhook.adapters import list_watch
 from webhook.adapters import namespaces as module
 from webhook.adapters.cluster import Cluster, ClusterConfigError, ClusterError
 from webhook.adapters.namespaces import (
@@ -26,7 +27,7 @@ from webhook.policy.findings import Mode
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again soon: the tests do not wait seconds for what would be the same."""
-    monkeypatch.setattr(module, "_BACKOFF_SECONDS", (0.01, 0.05))
+    monkeypatch.setattr(list_watch, "_BACKOFF_SECONDS", (0.01, 0.05))
 
 
 @pytest.fixture
@@ -206,7 +207,7 @@ async def test_an_object_of_any_size_comes_through(api: FakeApiServer, tmp_path:
 async def test_a_watch_that_falls_silent_is_opened_again(
     api: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WATCH_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(list_watch, "WATCH_IDLE_SECONDS", 0.1)
     async with followed(api, tmp_path) as namespaces:
         await until(lambda: len(api.watches) >= 3)
         assert namespaces.failures >= 2
