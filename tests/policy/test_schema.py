@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
+from pydantic import BaseModel
 
 from tests.policy.test_model import FULL, SMALLEST, all_paths, with_change
 from tests.support import POLICIES, REPOSITORY
@@ -19,6 +20,7 @@ from webhook.checks import CHECKS
 from webhook.kube.path import MISSING, parse
 from webhook.kube.path import Path as FieldPath
 from webhook.mutations import MUTATIONS
+from webhook.policy import crd
 from webhook.policy.descriptions import field_descriptions
 from webhook.policy.problems import InvalidPolicy
 from webhook.policy.rule import Rule
@@ -160,3 +162,40 @@ def test_schema_and_validation_agree_on_parameters(rule: type[Rule]) -> None:
         assert (not list(validator.iter_errors(data))) == taken
 
     agree()
+
+
+def _models(kind: Any, seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
+    """A model and all models in its fields."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in seen:
+        seen.add(kind)
+        for field in kind.model_fields.values():
+            _models(field.annotation, seen)
+    for argument in get_args(kind):
+        _models(argument, seen)
+    return seen
+
+
+def test_what_models_check_across_fields_the_api_server_checks_too() -> None:
+    """A model with a validator of its own has CEL in ``crd.VALIDATIONS``; tests/e2e/test_crds.py tries it."""
+    models: set[type[BaseModel]] = set()
+    for model in crd.MODELS:
+        _models(model, models)
+    checking = {model for model in models if model.__pydantic_decorators__.model_validators}
+    assert checking == set(crd.VALIDATIONS)
+
+
+def test_definitions_say_only_what_structural_schemas_may() -> None:
+    for definition in crd.custom_resource_definitions():
+        (version,) = definition["spec"]["versions"]
+        _assert_structural(version["schema"]["openAPIV3Schema"])
+
+
+def _assert_structural(node: dict[str, Any]) -> None:
+    assert not set(node) & {"$ref", "$defs", "anyOf", "oneOf", "allOf", "if", "then", "const", "title"}
+    assert "type" in node or node.get("x-kubernetes-preserve-unknown-fields")
+    assert not ("properties" in node and "additionalProperties" in node)
+    for value in node.get("properties", {}).values():
+        _assert_structural(value)
+    for key in ("items", "additionalProperties"):
+        if key in node:
+            _assert_structural(node[key])

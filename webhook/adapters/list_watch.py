@@ -61,8 +61,11 @@ class ListWatch:
     def __init__(
         self, cluster: Cluster, path: str, keeper: Keeper, logger: logging.Logger, *, optional: bool = False
     ) -> None:
-        """``cluster`` is nobody else's who would not mind losing its connection: after a failure it is reset.
-        ``path`` is that of the collection, such as ``/api/v1/namespaces``; the last part names it in logs. One that is ``optional`` and not served by the API server (404) is empty; it is asked for again."""
+        """``cluster`` is for this alone: after a failure its connection is closed.
+
+        ``path`` is that of the collection, such as ``/api/v1/namespaces``; its last part names it in logs. One that
+        is ``optional`` and not served by the API server (404) counts as empty, and is asked for again.
+        """
         self.synced = False
         """Whether all objects have been listed once."""
         self.failures = 0

@@ -25,6 +25,7 @@ from webhook.kube.kinds import Kind
 from webhook.kube.shape import JSONObject
 from webhook.kube.workloads import Finders
 from webhook.kube.workloads.paths import Finder
+from webhook.policy.live import as_written
 from webhook.policy.model import API_VERSION, AcceleratorCatalog
 from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
 from webhook.policy.rule import Context
@@ -251,6 +252,8 @@ class _Loading:
                 Problem((), f"must be a document of kind {_listed(_KINDS)}, not plain text or a list"),
             )
             return
+        data = as_written(data)
+        written = replace(written, data=data)
         kind = data.get("kind")
         if kind == "Policy":
             self.policies.append(written)

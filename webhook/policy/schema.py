@@ -43,7 +43,7 @@ def policy_schema(mutations: Iterable[type[Mutation]], checks: Iterable[type[Val
         (type_, "validation", TypeAdapter(type_)) for type_ in types
     ]
     generated_references, generated = TypeAdapter.json_schemas(
-        adapters, ref_template=_REF, schema_generator=_Generator
+        adapters, ref_template=_REF, schema_generator=SchemaGenerator
     )
     names = _names(generated["$defs"], generated_references, rules)
     references = {type_: _renamed(reference, names) for (type_, _), reference in generated_references.items()}
@@ -99,12 +99,12 @@ def _renamed(node: Any, names: dict[str, str]) -> Any:
 def parameters_schema(rule: type[Rule]) -> JSONSchema:
     """The schema of one rule's ``parameters``."""
     schema: JSONSchema = TypeAdapter(rule.Parameters).json_schema(
-        ref_template=_REF, schema_generator=_Generator
+        ref_template=_REF, schema_generator=SchemaGenerator
     )
     return schema
 
 
-class _Generator(GenerateJsonSchema):
+class SchemaGenerator(GenerateJsonSchema):
     """Adds the docstrings of fields; leaves out the titles that only repeat their names."""
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's signature
