@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from webhook.adapters.metrics import Metrics, kind_label
+from webhook.engine.decision import BrokenGlass, Exempted
 from webhook.kube.gvk import GroupVersionKind
 from webhook.policy.findings import Action, Finding, Severity
 
@@ -127,3 +128,13 @@ def test_two_processes_of_one_test_do_not_share_a_registry() -> None:
     assert not [
         name for name in scraped(Metrics("b")) if name.startswith("gpuward_admission_failed_calls_total")
     ]
+
+
+def test_uses_of_exceptions_and_break_glass_are_counted_by_their_names(metrics: Metrics) -> None:
+    metrics.let_pass([Exempted("p", "r", "legacy", "why"), Exempted("p", "s", "legacy", "why")], None)
+    metrics.let_pass([Exempted("p", "r", "legacy", "why")], BrokenGlass("on-call", "why"))
+    value = metrics.registry.get_sample_value
+    labels = {"policy": "p", "rule": "r", "exception": "legacy"}
+    assert value("gpuward_exceptions_used_total", labels) == 2
+    assert value("gpuward_exceptions_used_total", {**labels, "rule": "s"}) == 1
+    assert value("gpuward_break_glass_used_total", {"entry": "on-call"}) == 1

@@ -211,7 +211,7 @@ def test_all_problems_of_all_files_are_found_in_their_order(write: Write) -> Non
         "p/b.yaml": policy("b"),
         "p/c.yaml": f"{policy('c').replace('kind: Policy', 'kind: Polici')}---\n{other}",
     })  # fmt: skip
-    kinds = "must be one of Policy, AcceleratorCatalog, WorkloadCatalog, List"
+    kinds = "must be one of Policy, PolicyException, BreakGlass, AcceleratorCatalog, WorkloadCatalog, List"
     assert problems(load("p")) == [
         "p/a.yaml:1:5: a value was expected here",
         'p/a.yaml:9:13: spec.validate[0].rule: unknown rule "no-privilege"; did you mean "no-privileged"?',
@@ -373,3 +373,82 @@ def test_installed_package_brings_its_policies(tmp_path: Path, monkeypatch: pyte
 
 def test_shipped_policies_are_good() -> None:
     assert names(load(POLICIES))
+
+
+EXCEPTION = """\
+apiVersion: gpuward.dev/v1alpha1
+kind: PolicyException
+metadata: {{name: {name}}}
+spec:
+  policies: [{policy}]
+  rules: [{rule}]
+  reason: ticket ML-123
+  match: {{namespaces: [legacy]}}
+"""
+
+BREAK_GLASS = """\
+apiVersion: gpuward.dev/v1alpha1
+kind: BreakGlass
+metadata: {{name: on-call}}
+spec:
+  reason: emergencies
+  users: [{user}]
+"""
+
+
+def exception(name: str = "legacy", policy: str = "a", rule: str = "no-privileged") -> str:
+    return EXCEPTION.format(name=name, policy=policy, rule=rule)
+
+
+def privileged(namespace: str, user: str, loaded: LoadedPolicies) -> bool:
+    """Whether a user may make a privileged pod."""
+    assert loaded.ruleset is not None, loaded.problems
+    container = {"name": "main", "image": "x:1", "securityContext": {"privileged": True}}
+    obj = {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": {"containers": [container]}}
+    request = request_for(obj, default_namespace=namespace, username=user)
+    return review(request, loaded.ruleset, Facts(Mode.ENFORCE)).allowed
+
+
+def test_exceptions_and_break_glass_in_files_of_their_own_are_in_force(write: Write) -> None:
+    write(**{
+        "p/a/policy.yaml": policy("a"),
+        "p/exceptions/a.yaml": exception(),
+        "p/break-glass.yaml": BREAK_GLASS.format(user="ada"),
+    })  # fmt: skip
+    loaded = load("p")
+    assert not privileged("ml", "eve", loaded)
+    assert privileged("legacy", "eve", loaded)
+    assert privileged("ml", "ada", loaded)
+
+
+def test_exceptions_from_what_is_not_there_are_problems_with_their_place(write: Write) -> None:
+    write(**{
+        "p/a.yaml": policy("limits"),
+        "p/b.yaml": exception(policy="limit") + "---\n" + exception("other", "limits", "no-privilege"),
+    })  # fmt: skip
+    assert problems(load("p")) == [
+        'p/b.yaml:5:14: spec.policies[0]: unknown policy "limit"; did you mean "limits"?',
+        'p/b.yaml:15:11: spec.rules[0]: unknown rule "no-privilege"; did you mean "no-privileged"?',
+    ]
+
+
+def test_a_broken_policy_does_not_make_its_exceptions_wrong(write: Write) -> None:
+    write(**{"p/a.yaml": policy("a", "no-privilege"), "p/b.yaml": exception(rule="its-own")})
+    assert [problem.file for problem in load("p").problems] == ["p/a.yaml"]
+
+
+def test_two_documents_of_one_kind_need_two_names_and_those_of_two_kinds_do_not(write: Write) -> None:
+    write(**{"p/a.yaml": policy("a"), "p/b.yaml": exception("a"), "p/c.yaml": exception("a")})
+    assert problems(load("p")) == [
+        (
+            'p/c.yaml:3:18: metadata.name: the exception at p/b.yaml:3 is called "a" too; '
+            "exceptions loaded together need different names"
+        )
+    ]
+
+
+def test_break_glass_for_everybody_is_refused(write: Write) -> None:
+    write(**{"p/a.yaml": policy("a"), "p/b.yaml": BREAK_GLASS.format(user='"*"')})
+    assert problems(load("p")) == [
+        'p/b.yaml:6:11: spec.users[0]: "*" is everybody; name those who may break the glass'
+    ]

@@ -141,7 +141,7 @@ def test_caret_stands_below_the_place_in_long_lines_and_behind_tabs(
     long = '{"apiVersion": "gpuward.dev/v1alpha1",\t"kind": "Policy", "metadata": {"name": "x"}, '
     long += (
         '"spec": {"variables": ['
-        + ", ".join(['{"name": "a", "expression": "1"}'] * 20)
+        + ", ".join(f'{{"name": "a{i}", "expression": "1"}}' for i in range(20))
         + '], "acton": "Warn"}}'
     )
     (tmp_path / "long.json").write_text(long)

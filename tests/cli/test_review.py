@@ -72,7 +72,8 @@ def test_the_json_contract(write: Any, capsys: pytest.CaptureFixture[str]) -> No
     assert [(r["source"], r["document"]) for r in (good, bad, config)] == [(path, 0), (path, 1), (path, 2)]
     assert good == {
         "source": path, "document": 0, "apiVersion": "v1", "kind": "Pod", "namespace": "team", "name": "good",
-        "allowed": True, "findings": [], "warnings": [], "patch": [], "wouldPatch": [], "exempted": [], "object": GOOD,
+        "allowed": True, "findings": [], "warnings": [], "patch": [], "wouldPatch": [], "exempted": [],
+        "breakGlass": None, "object": GOOD,
     }  # fmt: skip
     assert (bad["namespace"], bad["allowed"], bad["patch"], bad["object"]) == ("default", False, [], BAD)
     (finding,) = bad["findings"]
@@ -273,3 +274,48 @@ def test_thousands_of_containers_get_no_diff_of_their_own(
     before, after = capsys.readouterr().out.splitlines()
     assert before == "--- Pod default/train as written"
     assert after.endswith("lines are too long for a diff; -o json has the patch")
+
+
+LETS_PASS = """\
+apiVersion: gpuward.dev/v1alpha1
+kind: Policy
+metadata: {name: limits}
+spec:
+  validate: [{rule: require-limits}]
+---
+apiVersion: gpuward.dev/v1alpha1
+kind: PolicyException
+metadata: {name: legacy}
+spec: {policies: [limits], reason: ticket ML-123, match: {users: [ada]}}
+---
+apiVersion: gpuward.dev/v1alpha1
+kind: BreakGlass
+metadata: {name: on-call}
+spec: {reason: see the runbook, groups: [sre]}
+"""
+
+
+def test_who_applies_the_objects_decides_on_exceptions_and_break_glass(
+    write: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("-f", write("bad.yaml", BAD), "--policies", write("policies/all.yaml", LETS_PASS))
+    status, (refused,), _ = review(capsys, *given, "--user", "eve")
+    assert (status, refused["allowed"], refused["exempted"], refused["breakGlass"]) == (1, False, [], None)
+    status, (excepted,), _ = review(capsys, *given, "--user", "ada")
+    assert (status, excepted["allowed"]) == (0, True)
+    assert excepted["exempted"] == [
+        {"policy": "limits", "rule": "require-limits", "exception": "legacy", "reason": "ticket ML-123"}
+    ]
+    status, (passed,), _ = review(capsys, *given, "--user", "eve", "--groups", "staff, sre")
+    assert (status, passed["allowed"]) == (1, True)
+    assert passed["breakGlass"] == {"name": "on-call", "reason": "see the runbook"}
+
+
+def test_the_text_says_through_what_an_object_passed(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["review", "-f", write("bad.yaml", BAD), "--policies", write("policies/all.yaml", LETS_PASS)]
+    main([*given, "--user", "ada"])
+    assert "excepted from limits/require-limits by legacy: ticket ML-123" in capsys.readouterr().out
+    main([*given, "--groups", "sre"])
+    assert (
+        "policies only record this: passed by break-glass on-call: see the runbook" in capsys.readouterr().out
+    )

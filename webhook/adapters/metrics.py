@@ -19,6 +19,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
+from webhook.engine.decision import BrokenGlass, Exempted
 from webhook.kube.gvk import NAMESPACE, GroupVersionKind
 from webhook.kube.workloads import carries_pods
 from webhook.policy.findings import Finding
@@ -78,6 +79,18 @@ class Metrics:
             "gpuward_patches",
             "Pods that a policy changed. Dry runs are not counted.",
             ["policy"],
+            registry=registry,
+        )
+        self._exceptions: Final = Counter(
+            "gpuward_exceptions_used",
+            "Rules that were not applied because of an exception. Dry runs are not counted.",
+            ["policy", "rule", "exception"],
+            registry=registry,
+        )
+        self._break_glass: Final = Counter(
+            "gpuward_break_glass_used",
+            "Requests that passed by break-glass. Dry runs are not counted.",
+            ["entry"],
             registry=registry,
         )
         self._reloads: Final = Counter(
@@ -156,6 +169,13 @@ class Metrics:
             kept.inc()
         for policy in policies_that_patched:
             self._patches.labels(policy).inc()
+
+    def let_pass(self, exempted: Iterable[Exempted], break_glass: BrokenGlass | None) -> None:
+        """Count the exceptions and the break-glass entry that one request made use of."""
+        for use in exempted:
+            self._exceptions.labels(use.policy, use.rule, use.exception).inc()
+        if break_glass is not None:
+            self._break_glass.labels(break_glass.name).inc()
 
     def policies_loaded(self, count: int, when: float, *, first: bool = False) -> None:
         """Note a policy set that came into force at ``when`` (Unix time)."""

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import webhook
 from webhook.adapters.yaml_documents import SUFFIXES, Document, DocumentError, read_documents
+from webhook.engine.break_glass import compile_break_glass
 from webhook.engine.compile import compile_policy
-from webhook.engine.ruleset import CompiledPolicy, Ruleset
+from webhook.engine.exceptions import SharedException, compile_shared_exception, with_exceptions
+from webhook.engine.ruleset import CompiledBreakGlass, CompiledPolicy, Ruleset
 from webhook.engine.workload_catalog import compile_workload_catalog
 from webhook.kube import path as field_path
 from webhook.kube.accelerators import Catalog, catalog_from_documents
 from webhook.kube.kinds import Kind
-from webhook.kube.shape import JSONObject
+from webhook.kube.shape import JSONObject, mapping, text
 from webhook.kube.workloads import Finders
 from webhook.kube.workloads.paths import Finder
 from webhook.policy.live import as_written
@@ -33,10 +35,19 @@ from webhook.policy.validation import validate_document
 
 ENVIRONMENT_VARIABLE: Final = "GPUWARD_POLICIES"
 
+T = TypeVar("T")
+
 # Test cases of policies are documents of another kind, see webhook.adapters.policy_cases.
 _CASES: Final = "cases"
 
-_KINDS: Final = ("Policy", "AcceleratorCatalog", "WorkloadCatalog", "List")
+_KINDS: Final = (
+    "Policy",
+    "PolicyException",
+    "BreakGlass",
+    "AcceleratorCatalog",
+    "WorkloadCatalog",
+    "List",
+)
 
 # The kubelet replaces a ConfigMap's files while we read them at most now and then, not three times in a row.
 _ATTEMPTS: Final = 3
@@ -92,13 +103,27 @@ class Written:
 class LoadedPolicies:
     """What a path holds: the ruleset, or what is wrong with it.
 
-    ``policies`` are the good policies with where they are written, ``digest`` is that of what was read.
+    ``policies`` are the good policies with where they are written, and so are ``exceptions`` and ``break_glass``.
+    ``context`` is what the policies know of the cluster, ``digest`` that of what was read.
     """
 
     ruleset: Ruleset | None
     problems: tuple[PolicyFileProblem, ...]
     policies: tuple[tuple[CompiledPolicy, Written], ...]
     digest: str
+    exceptions: tuple[tuple[SharedException, Written], ...] = ()
+    break_glass: tuple[tuple[CompiledBreakGlass, Written], ...] = ()
+    context: Context = field(default_factory=lambda: Context(catalog_from_documents([])))
+
+    def ruleset_of(self, policies: Iterable[CompiledPolicy]) -> Ruleset:
+        """Some of the policies as a set of their own, with the catalogs, exceptions and break-glass of the whole."""
+        shared = [exception for exception, _ in self.exceptions]
+        return Ruleset(
+            (with_exceptions(policy, shared) for policy in policies),
+            self.context.catalog,
+            self.context.workloads,
+            (entry for entry, _ in self.break_glass),
+        )
 
 
 def default_policies_path(given: str | None = None) -> Path:
@@ -225,9 +250,7 @@ class _Loading:
 
     root: Path
     problems: list[PolicyFileProblem] = field(default_factory=list)
-    policies: list[Written] = field(default_factory=list)
-    catalogs: list[Written] = field(default_factory=list)
-    workload_catalogs: list[Written] = field(default_factory=list)
+    written: dict[str, list[Written]] = field(default_factory=lambda: {kind: [] for kind in _KINDS})
     documents: int = 0
 
     def add_file(self, file: str, content: bytes | OSError) -> None:
@@ -255,15 +278,11 @@ class _Loading:
         data = as_written(data)
         written = replace(written, data=data)
         kind = data.get("kind")
-        if kind == "Policy":
-            self.policies.append(written)
-        elif kind == "AcceleratorCatalog":
-            self.catalogs.append(written)
-        elif kind == "WorkloadCatalog":
-            self.workload_catalogs.append(written)
-        elif kind == "List" and not in_list and type(data.get("items")) is list:
+        if kind == "List" and not in_list and type(data.get("items")) is list:
             for i, item in enumerate(data["items"]):
                 self._add(Written(written.file, written.document, ("items", i), item), in_list=True)
+        elif kind != "List" and type(kind) is str and kind in self.written:
+            self.written[kind].append(written)
         else:
             self._problem(written, _unknown_kind(data))
 
@@ -272,29 +291,49 @@ class _Loading:
 
     def finish(self, digest: str) -> LoadedPolicies:
         context = Context(self._catalog(), self._workloads())
-        taken: dict[str, Written] = {}
-        good: list[tuple[CompiledPolicy, Written]] = []
-        for written in self.policies:
-            self._check_name(written, taken)
-            try:
-                good.append((compile_policy(written.data, context), written))
-            except InvalidPolicy as invalid:
-                self.problems.extend(map(written.problem, invalid.problems))
-        if not self.policies and not self.problems:
+        policies = self._compile("Policy", lambda data: compile_policy(data, context))
+        exceptions = self._compile(
+            "PolicyException", lambda data: compile_shared_exception(data, context.workloads)
+        )
+        break_glass = self._compile("BreakGlass", compile_break_glass)
+        if not self.written["Policy"] and not self.problems:
             self.problems.append(
                 PolicyFileProblem(str(self.root), 0, 0, (), "no document of kind Policy here")
             )
+        self._check_exceptions(exceptions, policies)
         # In the order of the files, and within one from top to bottom. The sort is stable.
         order = {problem.file: i for i, problem in reversed(list(enumerate(self.problems)))}
         problems = sorted(
             self.problems, key=lambda problem: (order[problem.file], problem.line, problem.column)
         )
-        ruleset = None if problems else _ruleset(good, context)
-        return LoadedPolicies(ruleset, tuple(problems), tuple(good), digest)
+        loaded = LoadedPolicies(None, tuple(problems), policies, digest, exceptions, break_glass, context)
+        return loaded if problems else replace(loaded, ruleset=loaded.ruleset_of(p for p, _ in policies))
+
+    def _compile(self, kind: str, compile_one: Callable[[JSONObject], T]) -> tuple[tuple[T, Written], ...]:
+        """The good documents of a kind, which must have different names."""
+        taken: dict[str, Written] = {}
+        good: list[tuple[T, Written]] = []
+        for written in self.written[kind]:
+            self._check_name(written, taken)
+            try:
+                good.append((compile_one(written.data), written))
+            except InvalidPolicy as invalid:
+                self.problems.extend(map(written.problem, invalid.problems))
+        return tuple(good)
+
+    def _check_exceptions(
+        self,
+        exceptions: Iterable[tuple[SharedException, Written]],
+        good: Iterable[tuple[CompiledPolicy, Written]],
+    ) -> None:
+        policies: dict[str, CompiledPolicy | None] = dict.fromkeys(map(_name, self.written["Policy"]))
+        policies |= {policy.name: policy for policy, _ in good}
+        for exception, written in exceptions:
+            self.problems.extend(map(written.problem, exception.problems(policies)))
 
     def _catalog(self) -> Catalog:
         documents = [built_in_catalog_document()]
-        for written in self.catalogs:
+        for written in self.written["AcceleratorCatalog"]:
             try:
                 validate_document(AcceleratorCatalog, written.data)
                 documents.append(written.data)
@@ -304,7 +343,7 @@ class _Loading:
 
     def _workloads(self) -> Finders:
         found: dict[Kind, Finder] = {}
-        for written in self.workload_catalogs:
+        for written in self.written["WorkloadCatalog"]:
             try:
                 found |= compile_workload_catalog(written.data, found)
             except InvalidPolicy as invalid:
@@ -312,23 +351,31 @@ class _Loading:
         return found
 
     def _check_name(self, written: Written, taken: dict[str, Written]) -> None:
-        metadata = written.data.get("metadata")
-        name = metadata.get("name") if type(metadata) is dict else None
-        if type(name) is not str:
+        name = _name(written)
+        if not name:
             return
         if name in taken:
             other = taken[name].problem(_SAME_NAME)
-            message = f'the policy at {other.file}:{other.line} is called "{name}" too'
-            self._problem(written, replace(_SAME_NAME, message=message))
+            one, several = _NOUNS[written.data["kind"]]
+            message = f'the {one} at {other.file}:{other.line} is called "{name}" too'
+            hint = f"{several} loaded together need different names"
+            self._problem(written, replace(_SAME_NAME, message=message, suggestion=hint))
         else:
             taken[name] = written
 
 
-def _ruleset(policies: list[tuple[CompiledPolicy, Written]], context: Context) -> Ruleset:
-    return Ruleset((policy for policy, _ in policies), context.catalog, context.workloads)
+def _name(written: Written) -> str:
+    """The document's name, empty where it has none."""
+    return text(mapping(written.data, "metadata"), "name")
 
 
-_SAME_NAME: Final = Problem(("metadata", "name"), "", "policies loaded together need different names")
+_NOUNS: Final[Mapping[str, tuple[str, str]]] = {
+    "Policy": ("policy", "policies"),
+    "PolicyException": ("exception", "exceptions"),
+    "BreakGlass": ("break-glass entry", "break-glass entries"),
+}
+
+_SAME_NAME: Final = Problem(("metadata", "name"), "")
 
 
 def _unknown_kind(data: JSONObject) -> Problem:

@@ -18,13 +18,14 @@ from webhook.adapters.policy_files import (
     load,
 )
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, Style, add_color_argument
-from webhook.engine.ruleset import CompiledPolicy
+from webhook.engine.exceptions import rule_names
+from webhook.engine.ruleset import CompiledBreakGlass, CompiledException, CompiledPolicy
 from webhook.kube.path import Path as FieldPath
 from webhook.kube.path import render
 from webhook.policy.problems import Problem
 
 EPILOG = """Errors keep a policy set from being loaded. Warnings are about what works and is hardly meant:
-exceptions that have expired or soon will, rules that are there twice.
+exceptions and break-glass that have expired or soon will, exceptions that can never apply, rules that are there twice.
 """
 
 # Long enough to renew a ticket, short enough not to be overlooked for a month.
@@ -82,7 +83,16 @@ def remarks_on(loaded: LoadedPolicies, today: date) -> list[Remark]:
     """The errors and warnings about a policy set on a day (UTC), file by file and from top to bottom."""
     remarks = [Remark(problem) for problem in loaded.problems]
     for policy, written in loaded.policies:
-        found = (*_about_exceptions(policy, today), *_about_rules(written.data))
+        found = (*_about_exceptions(policy, written.data, today), *_about_rules(written.data))
+        remarks += [Remark(written.problem(problem), is_warning=True) for problem in found]
+    policies = [policy for policy, _ in loaded.policies]
+    for exception, written in loaded.exceptions:
+        # With a broken policy it is not known which rules there are.
+        idle = () if loaded.problems else exception.idle_parts(policies)
+        found = (*_about_expiry(exception.compiled, "exception", ("spec",), today), *idle)
+        remarks += [Remark(written.problem(problem), is_warning=True) for problem in found]
+    for entry, written in loaded.break_glass:
+        found = (*_about_expiry(entry, "break-glass entry", ("spec",), today),)
         remarks += [Remark(written.problem(problem), is_warning=True) for problem in found]
     order = {remark.problem.file: 0 for remark in remarks}
     ranks = {file: rank for rank, file in enumerate(sorted(order))}
@@ -91,23 +101,27 @@ def remarks_on(loaded: LoadedPolicies, today: date) -> list[Remark]:
     )
 
 
-def _about_exceptions(policy: CompiledPolicy, today: date) -> Iterator[Problem]:
-    own = {rule.name for rule in policy.mutations} | {rule.name for rule in policy.checks}
-    own |= {rule.name for rule in policy.expressions}
+def _about_exceptions(policy: CompiledPolicy, document: dict[str, Any], today: date) -> Iterator[Problem]:
+    own = rule_names(policy)
     for i, exception in enumerate(policy.exceptions):
         path: FieldPath = ("spec", "exceptions", i)
-        expires = exception.expires
-        if expires is not None and expires < today:
-            message = f'the exception "{exception.name}" expired on {expires} and has no effect any more'
-            yield Problem((*path, "expires"), message, "remove it or agree on a new date")
-        elif expires is not None and expires - today <= _EXPIRES_SOON:
-            days = (expires - today).days
-            left = "today is its last day" if days == 0 else f"{days} day{'s' * (days > 1)} left"
-            yield Problem(
-                (*path, "expires"), f'the exception "{exception.name}" expires on {expires} ({left})'
-            )
-        for rule in sorted(exception.rules - own):
-            yield Problem((*path, "rules"), f'the policy has no rule "{rule}" to except from')
+        yield from _about_expiry(exception, "exception", path, today)
+        for j, rule in enumerate(document["spec"]["exceptions"][i].get("rules", ())):
+            if rule not in own:
+                yield Problem((*path, "rules", j), f'the policy has no rule "{rule}" to except from')
+
+
+def _about_expiry(
+    it: CompiledException | CompiledBreakGlass, what: str, path: FieldPath, today: date
+) -> Iterator[Problem]:
+    expires = it.expires
+    if expires is not None and expires < today:
+        message = f'the {what} "{it.name}" expired on {expires} and has no effect any more'
+        yield Problem((*path, "expires"), message, "remove it or agree on a new date")
+    elif expires is not None and expires - today <= _EXPIRES_SOON:
+        days = (expires - today).days
+        left = "today is its last day" if days == 0 else f"{days} day{'s' * (days > 1)} left"
+        yield Problem((*path, "expires"), f'the {what} "{it.name}" expires on {expires} ({left})')
 
 
 def _about_rules(document: dict[str, Any]) -> Iterator[Problem]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from webhook.adapters.manifests import Manifest, UnreadableInput, read_manifests
@@ -12,12 +11,9 @@ from webhook.adapters.yaml_documents import DocumentError
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, add_color_argument
 from webhook.cli.policies import add_policies_argument, load_or_report
 from webhook.cli.review_output import FORMATS, WITH_POSITIONS, Review, Reviewed, render
-from webhook.engine.decision import Facts
-from webhook.engine.offline import device_classes, kind_of, request_for
+from webhook.engine.offline import request_for
 from webhook.engine.review import review
-from webhook.engine.ruleset import Ruleset
-from webhook.kube.gvk import NAMESPACE
-from webhook.kube.shape import JSONObject, mapping, text
+from webhook.engine.surroundings import Surroundings
 from webhook.policy.findings import Mode
 
 EPILOG = """examples:
@@ -49,7 +45,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--namespace-labels", type=_labels, default={}, metavar="k=v,...",
         help="labels of namespaces that the input does not define",
     )  # fmt: skip
+    parser.add_argument(
+        "--user", default="", metavar="NAME",
+        help="who applies the objects, for policies, exceptions and break-glass that name users",
+    )  # fmt: skip
+    parser.add_argument(
+        "--groups", type=_groups, default=(), metavar="a,b",
+        help="the groups of that user",
+    )  # fmt: skip
     add_color_argument(parser)
+
+
+def _groups(written: str) -> tuple[str, ...]:
+    return tuple(filter(None, (group.strip() for group in written.split(","))))
 
 
 def _labels(written: str) -> dict[str, str]:
@@ -75,51 +83,16 @@ def run(args: argparse.Namespace) -> int:
     broken = [item for item in found if isinstance(item, DocumentError)]
     for document in broken:
         print(f"gpuward: {document}", file=sys.stderr)
-    cluster = _cluster(manifests, args.namespace_labels)
+    surroundings = Surroundings((manifest.obj for manifest in manifests), args.namespace_labels)
     now = datetime.now(UTC)
-    results = [_review(manifest, ruleset, cluster, args.namespace, args.mode, now) for manifest in manifests]
+    results = []
+    for manifest in manifests:
+        request = request_for(
+            manifest.obj, default_namespace=args.namespace, username=args.user, groups=args.groups
+        )
+        decision = review(request, ruleset, surroundings.facts(request, args.mode, now))
+        results.append(Reviewed(manifest, request, decision))
     render(args.output, Review(results, broken, ruleset), sys.stdout, color=args.color)
     if broken:
         return COULD_NOT_RUN
     return VIOLATIONS if any(result.decision.findings for result in results) else CLEAN
-
-
-@dataclass(slots=True)
-class _Cluster:
-    """What the input itself says about the cluster it is meant for."""
-
-    namespaces: dict[str, JSONObject] = field(default_factory=dict)
-    classes: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-
-
-def _cluster(manifests: list[Manifest], labels: dict[str, str]) -> _Cluster:
-    cluster = _Cluster(labels=labels)
-    for manifest in manifests:
-        metadata = mapping(manifest.obj, "metadata")
-        if kind_of(manifest.obj) == NAMESPACE:
-            cluster.namespaces[text(metadata, "name")] = manifest.obj
-        elif classes := device_classes(manifest.obj):
-            cluster.classes.setdefault(text(metadata, "namespace"), {})[text(metadata, "name")] = classes
-    return cluster
-
-
-def _review(
-    manifest: Manifest, ruleset: Ruleset, cluster: _Cluster, default_namespace: str, mode: Mode, now: datetime
-) -> Reviewed:
-    request = request_for(manifest.obj, default_namespace=default_namespace)
-    namespace = cluster.namespaces.get(request.namespace)
-    if namespace is not None:
-        labels = mapping(mapping(namespace, "metadata"), "labels")
-    else:
-        # What is in no namespace has no namespace's labels, as in a cluster; a Namespace can get those given.
-        labels = cluster.labels if request.namespace or request.kind == NAMESPACE else {}
-    facts = Facts(
-        mode=mode,
-        namespace_labels=labels,
-        namespace_object=namespace,
-        now=now,
-        # A claim written without a namespace is meant for wherever the pod goes.
-        device_classes={**cluster.classes.get("", {}), **cluster.classes.get(request.namespace, {})},
-    )
-    return Reviewed(manifest, request, review(request, ruleset, facts))

@@ -82,6 +82,9 @@ def as_json(result: Reviewed) -> JSONObject:
             {"policy": e.policy, "rule": e.rule, "exception": e.exception, "reason": e.reason}
             for e in decision.exempted
         ],
+        "breakGlass": None
+        if decision.break_glass is None
+        else {"name": decision.break_glass.name, "reason": decision.break_glass.reason},
         "object": decision.object,
     }
 
@@ -126,6 +129,9 @@ def _text(results: Sequence[Reviewed], stream: TextIO, style: Style) -> None:
         for use in result.decision.exempted:
             note = f"excepted from {use.policy}/{use.rule} by {use.exception}: {use.reason}"
             stream.write(f"      {style.dim(note)}\n")
+        if (used := result.decision.break_glass) is not None:
+            note = f"policies only record this: passed by break-glass {used.name}: {used.reason}"
+            stream.write(f"      {style.yellow(note)}\n")
     changed = [result for result in results if _changes(result.decision)]
     if changed:
         stream.write("\n")

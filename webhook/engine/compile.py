@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from webhook.checks import CHECKS
+from webhook.engine.exceptions import check_rules, compile_exception
 from webhook.engine.ruleset import (
     Block,
     CheckRule,
@@ -19,10 +22,10 @@ from webhook.engine.ruleset import (
 from webhook.kube.kinds import Kind
 from webhook.kube.path import Path
 from webhook.kube.path import parse as parse_path
-from webhook.kube.shape import JSONObject
+from webhook.kube.shape import JSONObject, items, mapping, text
 from webhook.mutations import MUTATIONS
 from webhook.policy.findings import Severity
-from webhook.policy.match import KindPattern, Matcher, Names, parse_kind
+from webhook.policy.match import KindPattern, Matcher, parse_kind
 from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
 from webhook.policy.rule import (
     Check,
@@ -36,8 +39,8 @@ from webhook.policy.rule import (
 from webhook.policy.validation import validate_parameters, validate_policy
 
 if TYPE_CHECKING:
-    from webhook.policy.cel import Environment, Program
-    from webhook.policy.model import Match, MutateRule, Policy, PolicyException, ValidateRule
+    from webhook.policy.cel import CelCompileError, Environment, Program
+    from webhook.policy.model import InlineException, Match, MutateRule, Policy, ValidateRule
 
 TITLE: Final = "gpuward.dev/title"
 CATEGORY: Final = "gpuward.dev/category"
@@ -58,7 +61,29 @@ def compile_policy(document: JSONObject, context: Context) -> CompiledPolicy:
         InvalidPolicy: with every problem found: of form (unknown fields, wrong types), unknown rules, parameters
             that make no sense, kinds that do not exist, CEL that does not compile.
     """
-    return _Compiler(validate_policy(document), context).compile()
+    try:
+        policy = validate_policy(document)
+    except InvalidPolicy as invalid:
+        raise InvalidPolicy([*invalid.problems, *_further_problems(document, invalid, context)]) from None
+    return _Compiler(policy, context).compile()
+
+
+def _further_problems(document: JSONObject, invalid: InvalidPolicy, context: Context) -> list[Problem]:
+    """What else is wrong with a document that has mistakes of form: in the parts that have none."""
+    from webhook.policy.salvage import Remains  # only where something is wrong
+
+    remains = Remains(document, invalid.problems)
+    if remains.policy is None:
+        return []
+    compiler = _Compiler(remains.policy, context)
+    compiler.take_names_from(document)
+    try:
+        compiler.compile()
+    except InvalidPolicy as further:
+        problems = [replace(problem, path=remains.original(problem.path)) for problem in further.problems]
+        known = {problem.path for problem in invalid.problems}
+        return [p for p in problems if p.path not in known and not remains.is_consequence(p.path)]
+    return []
 
 
 class _Compiler:
@@ -71,6 +96,23 @@ class _Compiler:
         self._environment: Environment | None = None
         self._object_checks = self._named_object_checks()
         self._about_pods = not self._object_checks or self._names_rules_of_pods()
+        self._is_whole = True
+        # Variables that cannot be used: what mentions one of them is not judged for it.
+        self._lost_variables: set[str] = set()
+        self._rule_names = {
+            rule.rule or f"expression-{i}"
+            for i, rule in enumerate(policy.spec.validate_)
+            if rule.rule or rule.expression
+        } | {rule.rule for rule in policy.spec.mutate}
+
+    def take_names_from(self, document: JSONObject) -> None:
+        """The policy is only a part of this document: what it does not have may still be named in it."""
+        self._is_whole = False
+        spec = mapping(document, "spec")
+        kept = {variable.name for variable in self.policy.spec.variables}
+        self._lost_variables |= {text(variable, "name") for variable in items(spec, "variables")} - kept
+        self._rule_names |= {text(rule, "rule") for rule in items(spec, "validate")}
+        self._rule_names |= {f"expression-{i}" for i in range(len(items(spec, "validate")))}
 
     def compile(self) -> CompiledPolicy:
         spec = self.policy.spec
@@ -96,7 +138,7 @@ class _Compiler:
                         checks.append(made)
                     else:
                         object_checks.append(made)
-        if not self.problems:
+        if not self.problems and self._is_whole:
             self._rules_and_kinds_agree(match.matcher, expressions)
         exceptions = [self._exception(e, ("spec", "exceptions", i)) for i, e in enumerate(spec.exceptions)]
         if self.problems:
@@ -285,62 +327,42 @@ class _Compiler:
             return not self._about_pods
         return any(kind.rpartition("/")[2] != "Pod" for kind in kinds)
 
-    def _exception(self, exception: PolicyException, path: Path) -> CompiledException:
-        own = {rule.rule for rule in self.policy.spec.validate_ if rule.rule}
-        known = own | set(_CHECKS) | set(_MUTATIONS)
-        for i, rule in enumerate(exception.rules):
-            if rule not in known:
-                self.problems.append(
-                    Problem((*path, "rules", i), f'unknown rule "{rule}"', did_you_mean(rule, known))
-                )
-        match = exception.match
-        return CompiledException(
-            name=exception.name,
-            reason=exception.reason,
-            expires=exception.expires,
-            namespaces=Names(match.namespaces),
-            names=Names(match.names),
-            labels=dict(match.labels),
-            users=Names(match.users),
-            groups=Names(match.groups),
-            rules=frozenset(exception.rules),
-        )
-
-    def _cel_environment(self, variables: Sequence[tuple[str, str]]) -> Environment:
-        # Imported where the first expression is met: most policies have none, and the library is not small.
-        from webhook.policy.cel import Environment
-
-        return Environment(variables)
+    def _exception(self, exception: InlineException, path: Path) -> CompiledException:
+        self.problems.extend(check_rules(exception.rules, self._rule_names, path))
+        return compile_exception(exception.name, exception, path, self.context.workloads, self.problems)
 
     def _variables(self) -> None:
-        """Check the policy's variables one after the other, so that a mistake is shown where it is."""
-        from webhook.policy.cel import CelCompileError
+        """Compile the policy's variables; without those that cannot be, which the errors name."""
+        # Imported where the first expression is met: most policies have none, and the library is not small.
+        from webhook.policy.cel import CelCompileError, Environment
 
-        good: list[tuple[str, str]] = []
-        for i, variable in enumerate(self.policy.spec.variables):
+        left = dict(enumerate(self.policy.spec.variables))
+        while self._environment is None:
             try:
-                self._cel_environment([*good, (variable.name, variable.expression)])
-                good.append((variable.name, variable.expression))
+                self._environment = Environment([(v.name, v.expression) for v in left.values()])
             except CelCompileError as error:
-                self._cel_problem(("spec", "variables", i, "expression"), error)
-        self._environment = self._cel_environment(good)
+                # The last of those it can be: of two with one name, the second is one too many.
+                at = max(
+                    i for i, v in left.items() if (v.name, v.expression) == (error.variable, error.expression)
+                )
+                self._cel_problem(left.pop(at).expression, ("spec", "variables", at, "expression"), error)
+                self._lost_variables.add(error.variable or "")
 
     def _cel(self, expression: str, path: Path, returns: str) -> Program | None:
-        from webhook.policy.cel import CelCompileError
+        from webhook.policy.cel import CelCompileError, Environment
 
         if self._environment is None:
-            self._environment = self._cel_environment(())
+            self._environment = Environment()
         try:
             return self._environment.compile(expression, returns=returns)  # type: ignore[arg-type]  # one of the literals
         except CelCompileError as error:
-            self._cel_problem(path, error)
+            self._cel_problem(expression, path, error)
             return None
 
-    def _cel_problem(self, path: Path, error: object) -> None:
-        from webhook.policy.cel import CelCompileError
-
-        assert isinstance(error, CelCompileError)
-        self.problems.append(Problem(path, f"CEL: {error.message}", offset=(error.line, error.column)))
+    def _cel_problem(self, expression: str, path: Path, error: CelCompileError) -> None:
+        used = re.findall(r"\bvariables\s*\.\s*\??(\w+)", expression)
+        if self._lost_variables.isdisjoint(used):
+            self.problems.append(Problem(path, f"CEL: {error.message}", offset=(error.line, error.column)))
 
 
 def _judges(kinds: tuple[Kind, ...] | None, pattern: KindPattern) -> bool:

@@ -48,6 +48,14 @@ class Exempted:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenGlass:
+    """One use of a break-glass entry: the policies were only recorded, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to one request.
 
@@ -55,6 +63,8 @@ class Decision:
     ``message`` is the text of a refusal, ``warnings`` what an allowed or refused caller is shown besides.
     ``patch`` leads from the request's object to ``object``; ``would_patch`` is what policies that only record would
     have changed on top of it. ``mutated_by`` names (policy, rule) of every mutation behind ``patch``.
+    ``exempted`` lists each exception that freed something from a rule; ``break_glass`` is the entry that let the
+    request pass where policies would have done something about it.
     """
 
     allowed: bool = True
@@ -66,4 +76,5 @@ class Decision:
     object: JSONObject | None = None
     mutated_by: tuple[tuple[str, str], ...] = ()
     exempted: tuple[Exempted, ...] = ()
+    break_glass: BrokenGlass | None = None
     audit_annotations: Mapping[str, str] = field(default_factory=dict)

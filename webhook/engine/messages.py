@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from webhook.engine.decision import BrokenGlass, Exempted
 from webhook.kube.review import AdmissionRequest
 from webhook.policy.findings import Finding
 from webhook.policy.match import object_name
@@ -67,3 +68,22 @@ def violations_annotation(findings: Sequence[Finding]) -> str:
     if len(findings) > _ANNOTATION_FINDINGS:
         named.append(f"and {len(findings) - _ANNOTATION_FINDINGS} more")
     return ", ".join(named)
+
+
+def exceptions_annotation(exempted: Sequence[Exempted]) -> str:
+    """The exceptions that were used, for the API server's audit log."""
+    named = [f"{use.policy}/{use.rule}: {use.exception}" for use in exempted[:_ANNOTATION_FINDINGS]]
+    if len(exempted) > _ANNOTATION_FINDINGS:
+        named.append(f"and {len(exempted) - _ANNOTATION_FINDINGS} more")
+    return ", ".join(named)
+
+
+def break_glass_annotation(used: BrokenGlass) -> str:
+    """Through which break-glass entry the request passed, for the API server's audit log."""
+    return f"{used.name}: {' '.join(used.reason.split())}"
+
+
+def break_glass_warning(used: BrokenGlass) -> str:
+    """What whoever breaks the glass is shown. The same for both webhooks: the API server shows equal warnings once."""
+    text = f'break-glass "{used.name}": policies only record this, and change nothing; reason: {used.reason}'
+    return _cut(" ".join(text.split()), WARNING_LENGTH)

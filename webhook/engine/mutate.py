@@ -18,13 +18,15 @@ class Mutated:
     """The object after its mutations, and its pods.
 
     ``applied`` is what the request's answer may change; ``recorded`` goes on from there with the mutations of
-    policies that only record, or is None where those change nothing. ``errors`` are mutations that failed.
+    policies that only record, or is None where those change nothing. ``applied_by`` and ``recorded_by`` name the
+    (policy, rule) of each that changed something. ``errors`` are mutations that failed.
     """
 
     applied: Draft
     applied_state: State
     applied_by: tuple[tuple[str, str], ...]
     recorded: Draft | None
+    recorded_by: tuple[tuple[str, str], ...]
     recorded_state: State
     errors: tuple[Finding, ...]
 
@@ -36,7 +38,7 @@ def run(selected: Sequence[Selected], subjects: Subjects, original: State, phase
     when they are created; a pod that is only validated has been through it; templates are taken as the pods to come.
     """
     if not _has_effect(subjects, original, phase):
-        return Mutated(Draft(subjects.request.obj or {}), original, (), None, original, ())
+        return Mutated(Draft(subjects.request.obj or {}), original, (), None, (), original, ())
     drafts, state = _drafts(original), original
     applied_by: tuple[tuple[str, str], ...] = ()
     errors: list[Finding] = []
@@ -47,11 +49,17 @@ def run(selected: Sequence[Selected], subjects: Subjects, original: State, phase
     applied = drafts[id(subjects.request.obj)]
     recording = [s for s in selected if s.policy.mutations and s.action is Action.AUDIT]
     if not recording:
-        return Mutated(applied, state, applied_by, None, state, tuple(errors))
-    drafts, recorded_state, _ = _apply(recording, subjects, state, errors)
+        return Mutated(applied, state, applied_by, None, (), state, tuple(errors))
+    drafts, recorded_state, recorded_by = _apply(recording, subjects, state, errors)
     recorded = drafts[id(subjects.request.obj)]
     return Mutated(
-        applied, state, applied_by, recorded if recorded.changed else None, recorded_state, tuple(errors)
+        applied,
+        state,
+        applied_by,
+        recorded if recorded.changed else None,
+        recorded_by,
+        recorded_state,
+        tuple(errors),
     )
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from webhook.engine import messages, mutate, unchanged
-from webhook.engine.decision import Decision, Facts, Phase
-from webhook.engine.ruleset import Ruleset
-from webhook.engine.subjects import Subjects, select
+from webhook.engine.decision import BrokenGlass, Decision, Facts, Phase
+from webhook.engine.ruleset import CompiledBreakGlass, Ruleset
+from webhook.engine.subjects import Selected, Subjects, select
 from webhook.engine.validate import validate
 from webhook.kube.gvk import POD
 from webhook.kube.review import AdmissionRequest
@@ -38,13 +38,35 @@ def review(request: AdmissionRequest, ruleset: Ruleset, facts: Facts, phase: Pha
     if not selected:
         return Decision(object=request.obj)
 
+    glass = ruleset.break_glass and _broken_by(request, ruleset, facts)
+    if glass:
+        strict = {chosen.policy.name for chosen in selected if chosen.action is not Action.AUDIT}
+        selected = [Selected(chosen.policy, Action.AUDIT) for chosen in selected]
     subjects = Subjects(request, ruleset, facts)
     original = subjects.original()
     mutated = mutate.run(selected, subjects, original, phase)
     findings: list[Finding] = list(mutated.errors)
     if phase is not Phase.MUTATE:
         findings += unchanged.weaken(validate(selected, subjects, mutated), subjects, original)
-    return _decide(request, phase, findings, subjects, mutated)
+    used = None
+    if glass and _would_matter(strict, findings, mutated, subjects):
+        used = BrokenGlass(glass.name, glass.reason)
+    return _decide(request, phase, findings, subjects, mutated, used)
+
+
+def _broken_by(request: AdmissionRequest, ruleset: Ruleset, facts: Facts) -> CompiledBreakGlass | None:
+    """The break-glass entry that lets this request pass, if any."""
+    today = facts.now.date() if facts.now is not None else None
+    return next((entry for entry in ruleset.break_glass if entry.applies(request, today)), None)
+
+
+def _would_matter(
+    strict: set[str], findings: list[Finding], mutated: mutate.Mutated, subjects: Subjects
+) -> bool:
+    """Whether these policies, had they not been put aside, would have refused, warned or changed anything."""
+    return any(finding.policy in strict for finding in findings) or (
+        subjects.is_pod and any(policy in strict for policy, _ in mutated.recorded_by)
+    )
 
 
 def _let_go(request: AdmissionRequest) -> bool:
@@ -64,6 +86,7 @@ def _decide(
     findings: list[Finding],
     subjects: Subjects,
     mutated: mutate.Mutated,
+    broken_glass: BrokenGlass | None,
 ) -> Decision:
     refused = [finding for finding in findings if finding.action is Action.ENFORCE]
     warned = [finding for finding in findings if finding.action is Action.WARN]
@@ -72,11 +95,17 @@ def _decide(
         annotations["violations"] = messages.violations_annotation(findings)
     if mutated.applied_by and subjects.is_pod:
         annotations["mutated-by"] = ", ".join(f"{policy}/{rule}" for policy, rule in mutated.applied_by)
+    if subjects.exempted:
+        annotations["exceptions"] = messages.exceptions_annotation(subjects.exempted)
+    notes = messages.warnings(warned) if warned else ()
+    if broken_glass is not None:
+        annotations["break-glass"] = messages.break_glass_annotation(broken_glass)
+        notes = (messages.break_glass_warning(broken_glass),)
     return Decision(
         allowed=not refused,
         findings=tuple(findings),
         message=messages.refusal(request, refused) if refused else "",
-        warnings=messages.warnings(warned) if warned else (),
+        warnings=notes,
         # A controller's template is only judged as its pods would be: changing it would be drift to GitOps tools.
         patch=tuple(mutated.applied.operations) if subjects.is_pod and phase is not Phase.VALIDATE else (),
         would_patch=tuple(mutated.recorded.operations)
@@ -85,5 +114,6 @@ def _decide(
         object=mutated.applied.object if subjects.is_pod and phase is not Phase.VALIDATE else request.obj,
         mutated_by=mutated.applied_by if subjects.is_pod else (),
         exempted=tuple(subjects.exempted),
+        break_glass=broken_glass,
         audit_annotations=annotations,
     )

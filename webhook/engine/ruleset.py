@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.path import Path
 from webhook.kube.workloads import Finders
 from webhook.policy.findings import Action, Severity
-from webhook.policy.match import Matcher, Names, object_name
+from webhook.policy.match import KindPattern, Labels, Matcher, Names, object_name
 from webhook.policy.rule import Check, Mutation, ObjectCheck
 
 if TYPE_CHECKING:
@@ -87,10 +87,30 @@ class CompiledException:
     users: Names
     groups: Names
     rules: frozenset[str]
+    kinds: tuple[KindPattern, ...] = ()
+    operations: frozenset[str] = frozenset()
+    namespace_selector: Callable[[Labels], bool] | None = None
 
-    def applies(self, request: AdmissionRequest, labels: Mapping[str, object], today: date | None) -> bool:
-        """Whether it holds for this request and these labels on this day (UTC). Without a day, nothing expires."""
+    def applies(
+        self,
+        request: AdmissionRequest,
+        labels: Mapping[str, object],
+        today: date | None,
+        namespace_labels: Callable[[], Labels],
+    ) -> bool:
+        """Whether it holds for this request and these labels on this day (UTC). Without a day, nothing expires.
+
+        ``namespace_labels`` is asked only by an exception that selects by them.
+        """
         if self.expires is not None and today is not None and today > self.expires:
+            return False
+        if self.kinds and not any(kind.matches(request.kind) for kind in self.kinds):
+            return False
+        if self.operations and not {request.operation, "*"} & self.operations:
+            return False
+        if self.namespace_selector is not None and not (
+            request.namespace and self.namespace_selector(namespace_labels())
+        ):
             return False
         return (
             (self.namespaces.everything or self.namespaces.match(request.namespace))
@@ -124,6 +144,54 @@ class CompiledPolicy:
     object_checks: tuple[ObjectCheckRule, ...] = ()
 
 
+class Identities:
+    """Names of users or groups, and globs over them; unlike ``Names``, an empty list stands for nobody.
+
+    Names that begin with ``system:`` are those of the cluster's own accounts and groups. Only a pattern that begins so
+    itself matches one.
+    """
+
+    __slots__ = ("_of_cluster", "_others")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        given = tuple(names)
+        of_cluster = [name for name in given if name.startswith(CLUSTERS_OWN)]
+        others = [name for name in given if not name.startswith(CLUSTERS_OWN)]
+        self._of_cluster = Names(of_cluster) if of_cluster else None
+        self._others = Names(others) if others else None
+
+    def match(self, name: str) -> bool:
+        names = self._of_cluster if name.startswith(CLUSTERS_OWN) else self._others
+        return names is not None and names.match(name)
+
+    def match_any(self, names: Iterable[str]) -> bool:
+        return any(map(self.match, names))
+
+
+# Source: kubernetes.io "Using RBAC Authorization": the prefix system: is reserved for Kubernetes' own use.
+CLUSTERS_OWN: Final = "system:"
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledBreakGlass:
+    """One entry of break-glass: who passes (any of the users or groups), where, why, until when."""
+
+    name: str
+    reason: str
+    expires: date | None
+    users: Identities
+    groups: Identities
+    namespaces: Names
+
+    def applies(self, request: AdmissionRequest, today: date | None) -> bool:
+        """Whether it holds for this request on this day (UTC). Without a day, nothing expires."""
+        if self.expires is not None and today is not None and today > self.expires:
+            return False
+        return (self.namespaces.everything or self.namespaces.match(request.namespace)) and (
+            self.users.match(request.username) or self.groups.match_any(request.groups)
+        )
+
+
 # Kind, operation and namespace repeat in nearly every request; the bound only stops a flood of names.
 _MEMO_LIMIT: Final = 20_000
 
@@ -134,12 +202,17 @@ class Ruleset:
     Policies run in the order of their names, so that the same set gives the same decision however it was loaded.
     """
 
-    __slots__ = ("_memo", "catalog", "policies", "workloads")
+    __slots__ = ("_memo", "break_glass", "catalog", "policies", "workloads")
 
     def __init__(
-        self, policies: Iterable[CompiledPolicy], catalog: Catalog, workloads: Finders = MappingProxyType({})
+        self,
+        policies: Iterable[CompiledPolicy],
+        catalog: Catalog,
+        workloads: Finders = MappingProxyType({}),
+        break_glass: Iterable[CompiledBreakGlass] = (),
     ) -> None:
         """``workloads`` finds the pods of kinds that are described in configuration."""
+        self.break_glass: Final = tuple(sorted(break_glass, key=lambda entry: entry.name))
         self.policies: Final = tuple(sorted(policies, key=lambda policy: policy.name))
         self.catalog: Final = catalog
         self.workloads: Final = workloads

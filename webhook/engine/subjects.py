@@ -182,7 +182,9 @@ class Subjects:
         """Whether an exception frees these labels from this rule; records the use."""
         today = self.facts.now.date() if self.facts.now is not None else None
         for exception in policy.exceptions:
-            if exception.covers(rule) and exception.applies(self.request, labels, today):
+            if exception.covers(rule) and exception.applies(
+                self.request, labels, today, lambda: namespace_labels(self.request, self.facts)
+            ):
                 use = Exempted(policy.name, rule, exception.name, exception.reason)
                 if use not in self.exempted:
                     self.exempted.append(use)

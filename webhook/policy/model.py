@@ -121,10 +121,17 @@ class Match(Model):
 class ExceptionMatch(Model):
     """Which objects an exception is for. Every part that is given must hold."""
 
+    kinds: list[NonEmpty] = []
+    """Kinds as ``Pod``, ``apps/v1/Deployment``, ``batch/*/Job`` or ``*``. The pods that a controller makes are
+    objects of their own, of kind Pod."""
+    operations: list[Literal["CREATE", "UPDATE", "DELETE", "CONNECT", "*"]] = []
+    """What is being done to the object."""
     namespaces: list[NonEmpty] = []
     """Names of namespaces, or globs over them."""
+    namespaceSelector: LabelSelector | None = None
+    """On the labels of the namespace."""
     names: list[NonEmpty] = []
-    """Names of objects, or globs over them."""
+    """Names of objects, or globs over them; ``generateName`` counts where there is no name yet."""
     labels: dict[str, str] = {}
     """Labels the pod (or the object) must have, with exactly these values."""
     users: list[NonEmpty] = []
@@ -133,7 +140,7 @@ class ExceptionMatch(Model):
     """Groups, or globs over them."""
 
 
-class PolicyException(Model):
+class InlineException(Model):
     """Objects that need not follow some of the policy's rules: why, and until when."""
 
     name: Name
@@ -223,7 +230,7 @@ class PolicySpec(Model):
     """Changes to pods, in this order, when they are created."""
     validate_: Annotated[list[ValidateRule], Field(alias="validate")] = []
     """Checks."""
-    exceptions: list[PolicyException] = []
+    exceptions: list[InlineException] = []
     """Who is excepted, why and until when."""
 
     @model_validator(mode="after")
@@ -256,6 +263,77 @@ class Policy(Model):
     """The policy's name and descriptions."""
     spec: PolicySpec
     """What the policy does."""
+
+
+class PolicyExceptionSpec(Model):
+    """Objects that need not follow some rules: why, and until when."""
+
+    policies: Annotated[list[NonEmpty], Field(min_length=1)]
+    """The policies it excepts from: their names, or globs over them."""
+    rules: list[NonEmpty] = []
+    """The rules of these policies it excepts from: their names, or globs over them. Without it, all of them."""
+    reason: NonEmpty
+    """Why it is there: a sentence or a ticket."""
+    expires: date | None = None
+    """The last day it holds (UTC). Afterwards the rules apply again."""
+    match: ExceptionMatch
+    """The objects it is for."""
+
+
+class PolicyException(Model):
+    """An exception in a file of its own, from rules of any policies of the set."""
+
+    apiVersion: Literal["gpuward.dev/v1alpha1"]
+    """The version of this format."""
+    kind: Literal["PolicyException"]
+    """The kind of document."""
+    metadata: Metadata
+    """What the exception is called where its use is recorded."""
+    spec: PolicyExceptionSpec
+    """What it excepts from, and whom."""
+
+
+class BreakGlassSpec(Model):
+    """Who is admitted in an emergency whatever the policies say, why, and until when."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [who], "properties": {who: {"minItems": 1}}} for who in ("users", "groups")
+            ]
+        }
+    )
+
+    users: list[NonEmpty] = []
+    """User names, or globs over them. Accounts of the cluster (``system:...``) are matched only by what begins with
+    ``system:`` itself."""
+    groups: list[NonEmpty] = []
+    """Groups, or globs over them. Who is one of the users or in one of the groups is admitted."""
+    namespaces: list[NonEmpty] = []
+    """Names of namespaces, or globs over them; without it everywhere."""
+    reason: NonEmpty
+    """What it is for: a sentence, or where the procedure is written down. It is shown and recorded at each use."""
+    expires: date | None = None
+    """The last day it holds (UTC)."""
+
+    @model_validator(mode="after")
+    def _is_for_somebody(self) -> BreakGlassSpec:
+        if not self.users and not self.groups:
+            raise ValueError("needs somebody under `users` or `groups`")
+        return self
+
+
+class BreakGlass(Model):
+    """Who may pass in an emergency. Policies only record what these users do, and change nothing of it."""
+
+    apiVersion: Literal["gpuward.dev/v1alpha1"]
+    """The version of this format."""
+    kind: Literal["BreakGlass"]
+    """The kind of document."""
+    metadata: Metadata
+    """What the entry is called where its use is recorded."""
+    spec: BreakGlassSpec
+    """Who, why, and until when."""
 
 
 class TaintSpec(Model):

@@ -16,7 +16,13 @@ from pydantic_core import core_schema
 
 from webhook.policy.case import PolicyCase
 from webhook.policy.descriptions import field_descriptions, one_paragraph
-from webhook.policy.model import AcceleratorCatalog, Policy, WorkloadCatalog
+from webhook.policy.model import (
+    AcceleratorCatalog,
+    BreakGlass,
+    Policy,
+    PolicyException,
+    WorkloadCatalog,
+)
 from webhook.policy.rule import Mutation, NoParameters, Rule, Validation
 
 JSONSchema = dict[str, Any]
@@ -28,6 +34,8 @@ _REF: Final = "#/$defs/{model}"
 # The kinds of documents in policy files.
 _DOCUMENTS: Final[tuple[type[BaseModel], ...]] = (
     Policy,
+    PolicyException,
+    BreakGlass,
     AcceleratorCatalog,
     WorkloadCatalog,
     PolicyCase,

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from webhook.adapters.metrics import Metrics
-from webhook.engine.decision import Decision
+from webhook.engine.decision import BrokenGlass, Decision, Exempted
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.review import AdmissionRequest
 from webhook.policy.findings import Finding, Mode
@@ -45,6 +45,8 @@ class Answered(NamedTuple):
     result: str
     findings: tuple[Finding, ...]
     mutated_by: tuple[tuple[str, str], ...]
+    exempted: tuple[Exempted, ...]
+    break_glass: BrokenGlass | None
     seconds: float
 
 
@@ -66,6 +68,8 @@ def answered(
         _result(decision),
         decision.findings,
         decision.mutated_by,
+        decision.exempted,
+        decision.break_glass,
         seconds,
     )
 
@@ -73,6 +77,8 @@ def answered(
 def _result(decision: Decision) -> str:
     if not decision.allowed:
         return "denied"
+    if decision.break_glass is not None:
+        return "break_glass"
     if decision.warnings:
         return "warned"
     return "patched" if decision.patch else "allowed"
@@ -88,9 +94,14 @@ class Recorder:
         """Record one review. A dry run is counted as that, and nothing of what it found."""
         result = "dry_run" if what.dry_run else what.result
         self._metrics.reviewed(what.webhook, what.operation, what.kind, what.mode, result, what.seconds)
-        if (what.findings or what.mutated_by) and not what.dry_run:
-            self._metrics.found(what.findings, {policy for policy, _ in what.mutated_by})
-        level = logging.INFO if what.findings else logging.DEBUG
+        if not what.dry_run:
+            if what.findings or what.mutated_by:
+                self._metrics.found(what.findings, {policy for policy, _ in what.mutated_by})
+            if what.exempted or what.break_glass is not None:
+                self._metrics.let_pass(what.exempted, what.break_glass)
+        level = logging.INFO if what.findings or what.exempted else logging.DEBUG
+        if what.break_glass is not None:
+            level = logging.INFO if what.dry_run else logging.WARNING
         if logger.isEnabledFor(level):
             logger.log(level, what.result, extra={"fields": _fields(what)})
 
@@ -130,6 +141,15 @@ def _fields(what: Answered) -> dict[str, Any]:
             fields["moreFindings"] = len(what.findings) - _FINDINGS_SHOWN
     if what.mutated_by:
         fields["mutatedBy"] = [f"{policy}/{rule}" for policy, rule in what.mutated_by]
+    if what.exempted:
+        fields["exceptions"] = [
+            {"policy": use.policy, "rule": use.rule, "exception": use.exception}
+            for use in what.exempted[:_FINDINGS_SHOWN]
+        ]
+        if len(what.exempted) > _FINDINGS_SHOWN:
+            fields["moreExceptions"] = len(what.exempted) - _FINDINGS_SHOWN
+    if what.break_glass is not None:
+        fields["breakGlass"] = what.break_glass.name
     return fields
 
 
