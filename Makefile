@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: help demo test lint docs bench profile run pins clean
+.PHONY: help demo test lint docs manifests bench profile run pins clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -38,7 +38,8 @@ demo: $(RUNTIME) ## start the webhook on localhost and send it real ML workloads
 test: $(DEV) ## run every test; builds a real control plane once if Go is there
 	@# Beforehand, so that its progress shows: the first build takes minutes. Without Go the tests say what is missing.
 	@if [ -z "$$KUBEBUILDER_ASSETS" ] && command -v go >/dev/null; then \
-		$(BIN)/python tests/e2e/controlplane/build.py; fi
+		$(BIN)/python tests/e2e/controlplane/build.py; \
+		$(BIN)/python -m tests.e2e.helm.build; fi
 	@$(BIN)/python -m pytest
 
 lint: $(DEV) ## ruff, mypy, import-linter, and gpuward's own lint of the shipped policies
@@ -48,8 +49,11 @@ lint: $(DEV) ## ruff, mypy, import-linter, and gpuward's own lint of the shipped
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/gpuward lint policies
 
-docs: $(DEV) ## write the reference pages from the code
+docs: $(DEV) ## write the reference pages, and what of the chart follows from the code
 	@$(BIN)/python -m docs.generate
+
+manifests: docs ## write the plain manifests, which are the rendered chart
+	@$(BIN)/python -m manifests.generate --helm "$$($(BIN)/python -m tests.e2e.helm.build)"
 
 bench: $(DEV) ## reviews a second against a constant server, in one run (ARGS=--quick)
 	@$(BIN)/python -m tests.bench $(ARGS)

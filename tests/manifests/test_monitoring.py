@@ -1,0 +1,70 @@
+"""Dashboard and alerts ask for metrics that there are, with labels that they have."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from manifests.dashboard import dashboard
+from webhook.adapters.metrics import Metrics, SupervisorMetrics
+
+from .rendering import chart, one
+
+_METRIC = re.compile(r"\b((?:gpuward|process)_\w+)\b(?:\{(?P<labels>[^}]*)\})?")
+_GROUPING = re.compile(r"\bby \(([^)]*)\)")
+
+# What Prometheus puts on every series of a pod.
+_OF_THE_TARGET = {"namespace", "pod", "job", "le"}
+
+
+def _metrics() -> dict[str, set[str]]:
+    """Every metric as Prometheus knows it, with its labels."""
+    known: dict[str, set[str]] = {}
+    for registry in (Metrics("0").registry, SupervisorMetrics(lambda: 1).registry):
+        for collector in registry._collector_to_names:  # prometheus_client has no public way to list them
+            labels = set(getattr(collector, "_labelnames", ()))
+            for name in registry._collector_to_names[collector]:
+                known[name] = labels
+        # The process metrics are not described before they are read.
+        for family in registry.collect():
+            for sample in family.samples:
+                known.setdefault(sample.name, set(sample.labels))
+    return known
+
+
+def _expressions() -> list[str]:
+    return [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
+
+
+def _assert_known(expression: str) -> None:
+    known = _metrics()
+    names = [match[1] for match in _METRIC.finditer(expression)]
+    for name in names:
+        assert name in known, f"{name}: there is no such metric ({expression})"
+    labels = set().union(*(known[name] for name in names)) | _OF_THE_TARGET
+    for grouping in _GROUPING.findall(expression):
+        for label in grouping.split(","):
+            assert label.strip() in labels, f"{label}: none of {names} has this label"
+
+
+@pytest.mark.parametrize("expression", _expressions())
+def test_dashboard_asks_for_metrics_that_exist(expression: str) -> None:
+    assert _METRIC.search(expression)
+    _assert_known(expression)
+
+
+def test_alerts_ask_for_metrics_that_exist(helm: Path) -> None:
+    objects = chart(helm, "monitoring.prometheusRule.enabled=true")
+    (group,) = one(objects, "PrometheusRule")["spec"]["groups"]
+    expressions = [rule["expr"] for rule in group["rules"] if "apiserver_" not in rule["expr"]]
+    assert len(expressions) >= 6
+    for expression in expressions:
+        _assert_known(expression)
+        assert 'namespace="gpuward-system"' in expression
+
+
+def test_panels_do_not_overlap() -> None:
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard()["panels"]]
+    assert len(set(places)) == len(places)
