@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from webhook.checks import CHECKS
-from webhook.engine.offline import is_cluster_scoped
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.kinds import BUILT_IN, Kind
+from webhook.kube.resources import is_cluster_scoped
 from webhook.kube.workloads.table import WORKLOADS
 from webhook.policy.rule import ObjectCheck
 

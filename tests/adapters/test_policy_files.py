@@ -211,13 +211,14 @@ def test_all_problems_of_all_files_are_found_in_their_order(write: Write) -> Non
         "p/b.yaml": policy("b"),
         "p/c.yaml": f"{policy('c').replace('kind: Policy', 'kind: Polici')}---\n{other}",
     })  # fmt: skip
-    kinds = "must be one of Policy, PolicyException, BreakGlass, AcceleratorCatalog, WorkloadCatalog, List"
+    kinds = f"must be one of {', '.join(policy_files._KINDS)}"
+    alone = "this folder is for policies, and for objects of the kinds that a policy's paramKind names"
     assert problems(load("p")) == [
         "p/a.yaml:1:5: a value was expected here",
         'p/a.yaml:9:13: spec.validate[0].rule: unknown rule "no-privilege"; did you mean "no-privileged"?',
         'p/a.yaml:11:13: apiVersion: must be gpuward.dev/v1alpha1, not "gpuward.dev/v1"',
         f'p/c.yaml:2:7: kind: {kinds}, not "Polici"; did you mean "Policy"?',
-        f'p/c.yaml:9:7: kind: {kinds}, not "Job"; this folder is for gpuward\'s policies alone',
+        f'p/c.yaml:9:7: kind: {kinds}, not "Job"; {alone}',
     ]
 
 

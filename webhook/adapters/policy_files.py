@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import webhook
 from webhook.adapters.yaml_documents import SUFFIXES, Document, DocumentError, read_documents
@@ -33,6 +33,9 @@ from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
 from webhook.policy.rule import Context
 from webhook.policy.validation import validate_document
 
+if TYPE_CHECKING:
+    from webhook.engine.kubernetes.policies import ValidatingPolicy
+
 ENVIRONMENT_VARIABLE: Final = "GPUWARD_POLICIES"
 
 T = TypeVar("T")
@@ -46,8 +49,12 @@ _KINDS: Final = (
     "BreakGlass",
     "AcceleratorCatalog",
     "WorkloadCatalog",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
     "List",
 )
+# Kubernetes' own, which are compiled together with the objects that hold their parameters.
+_KUBERNETES: Final = frozenset(kind for kind in _KINDS if "AdmissionPolicy" in kind)
 
 # The kubelet replaces a ConfigMap's files while we read them at most now and then, not three times in a row.
 _ATTEMPTS: Final = 3
@@ -104,7 +111,8 @@ class LoadedPolicies:
     """What a path holds: the ruleset, or what is wrong with it.
 
     ``policies`` are the good policies with where they are written, and so are ``exceptions`` and ``break_glass``.
-    ``context`` is what the policies know of the cluster, ``digest`` that of what was read.
+    ``context`` is what the policies know of the cluster, ``digest`` that of what was read. ``kubernetes``
+    are Kubernetes' own admission policies, ``warnings`` what works and is hardly meant.
     """
 
     ruleset: Ruleset | None
@@ -114,15 +122,31 @@ class LoadedPolicies:
     exceptions: tuple[tuple[SharedException, Written], ...] = ()
     break_glass: tuple[tuple[CompiledBreakGlass, Written], ...] = ()
     context: Context = field(default_factory=lambda: Context(catalog_from_documents([])))
+    kubernetes: tuple[tuple[ValidatingPolicy, Written], ...] = ()
+    warnings: tuple[PolicyFileProblem, ...] = ()
 
-    def ruleset_of(self, policies: Iterable[CompiledPolicy]) -> Ruleset:
+    def ruleset_of(self, policies: Iterable[CompiledPolicy | ValidatingPolicy]) -> Ruleset:
         """Some of the policies as a set of their own, with the catalogs, exceptions and break-glass of the whole."""
         shared = [exception for exception, _ in self.exceptions]
+        own: list[CompiledPolicy] = []
+        kubernetes: list[ValidatingPolicy] = []
+        for policy in policies:
+            if isinstance(policy, CompiledPolicy):
+                own.append(with_exceptions(policy, shared))
+            else:
+                kubernetes.append(policy)
+        admission = None
+        if kubernetes:
+            # Imported where there are any: most policy sets have none.
+            from webhook.engine.kubernetes.admission import KubernetesAdmission
+
+            admission = KubernetesAdmission(kubernetes)
         return Ruleset(
-            (with_exceptions(policy, shared) for policy in policies),
+            own,
             self.context.catalog,
             self.context.workloads,
             (entry for entry, _ in self.break_glass),
+            admission,
         )
 
 
@@ -251,15 +275,17 @@ class _Loading:
     root: Path
     problems: list[PolicyFileProblem] = field(default_factory=list)
     written: dict[str, list[Written]] = field(default_factory=lambda: {kind: [] for kind in _KINDS})
-    documents: int = 0
+    others: list[Written] = field(default_factory=list)
+    """Kubernetes' own admission policies, what holds their parameters, and what is not known."""
+    files: list[str] = field(default_factory=list)
 
     def add_file(self, file: str, content: bytes | OSError) -> None:
+        self.files.append(file)
         if isinstance(content, OSError):
             message = f"cannot be read: {content.strerror or content}"
             self.problems.append(PolicyFileProblem(file, 0, 0, (), message))
             return
         for document in read_documents(content, file, positions=True):
-            self.documents += 1
             if isinstance(document, DocumentError):
                 self.problems.append(
                     PolicyFileProblem(file, document.line, document.column, (), document.message)
@@ -276,15 +302,18 @@ class _Loading:
             )
             return
         data = as_written(data)
-        written = replace(written, data=data)
+        given, written = written, replace(written, data=data)
         kind = data.get("kind")
         if kind == "List" and not in_list and type(data.get("items")) is list:
             for i, item in enumerate(data["items"]):
                 self._add(Written(written.file, written.document, ("items", i), item), in_list=True)
-        elif kind != "List" and type(kind) is str and kind in self.written:
+        elif kind in ("List", "PolicyCase") or type(kind) is not str:
+            self._problem(written, _unknown_kind(data))
+        elif kind in self.written and kind not in _KUBERNETES:
             self.written[kind].append(written)
         else:
-            self._problem(written, _unknown_kind(data))
+            # What holds parameters stays as it is: expressions may look at all of it.
+            self.others.append(written if kind in _KUBERNETES else given)
 
     def _problem(self, written: Written, problem: Problem) -> None:
         self.problems.append(written.problem(problem))
@@ -296,18 +325,41 @@ class _Loading:
             "PolicyException", lambda data: compile_shared_exception(data, context.workloads)
         )
         break_glass = self._compile("BreakGlass", compile_break_glass)
-        if not self.written["Policy"] and not self.problems:
+        kubernetes, warnings = self._kubernetes()
+        if not self.written["Policy"] and not kubernetes and not self.problems:
             self.problems.append(
                 PolicyFileProblem(str(self.root), 0, 0, (), "no document of kind Policy here")
             )
         self._check_exceptions(exceptions, policies)
         # In the order of the files, and within one from top to bottom. The sort is stable.
-        order = {problem.file: i for i, problem in reversed(list(enumerate(self.problems)))}
+        order = {file: i for i, file in enumerate(self.files)}
         problems = sorted(
-            self.problems, key=lambda problem: (order[problem.file], problem.line, problem.column)
+            self.problems, key=lambda problem: (order.get(problem.file, -1), problem.line, problem.column)
         )
-        loaded = LoadedPolicies(None, tuple(problems), policies, digest, exceptions, break_glass, context)
-        return loaded if problems else replace(loaded, ruleset=loaded.ruleset_of(p for p, _ in policies))
+        loaded = LoadedPolicies(
+            None, tuple(problems), policies, digest, exceptions, break_glass, context, kubernetes, warnings
+        )
+        if problems:
+            return loaded
+        both: list[CompiledPolicy | ValidatingPolicy] = [policy for policy, _ in policies]
+        both += [policy for policy, _ in kubernetes]
+        return replace(loaded, ruleset=loaded.ruleset_of(both))
+
+    def _kubernetes(
+        self,
+    ) -> tuple[tuple[tuple[ValidatingPolicy, Written], ...], tuple[PolicyFileProblem, ...]]:
+        """Kubernetes' own policies, and warnings about them. What is none of these is a problem."""
+        if not self.others:
+            return (), ()
+        # Imported where there is something else than gpuward's own documents: most policy sets have nothing.
+        from webhook.engine.kubernetes.load import compile_set
+
+        compiled = compile_set([written.data for written in self.others])
+        for index in compiled.unknown:
+            self._problem(self.others[index], _unknown_kind(self.others[index].data))
+        self.problems += [self.others[index].problem(problem) for index, problem in compiled.problems]
+        warnings = tuple(self.others[index].problem(problem) for index, problem in compiled.warnings)
+        return tuple((policy, self.others[index]) for index, policy in compiled.validating), warnings
 
     def _compile(self, kind: str, compile_one: Callable[[JSONObject], T]) -> tuple[tuple[T, Written], ...]:
         """The good documents of a kind, which must have different names."""
@@ -390,8 +442,10 @@ def _unknown_kind(data: JSONObject) -> Problem:
         return Problem(
             ("kind",), "a PolicyCase is no policy", f"it goes into the folder {_CASES}/ beside its policy"
         )
-    foreign = data.get("apiVersion", API_VERSION) != API_VERSION
-    hint = "this folder is for gpuward's policies alone" if foreign else did_you_mean(kind, _KINDS)
+    api_version = str(data.get("apiVersion", API_VERSION))
+    foreign = api_version != API_VERSION and not api_version.startswith("admissionregistration.k8s.io/")
+    alone = "this folder is for policies, and for objects of the kinds that a policy's paramKind names"
+    hint = alone if foreign else did_you_mean(kind, _KINDS)
     return Problem(("kind",), f'must be one of {", ".join(_KINDS)}, not "{kind}"', hint)
 
 

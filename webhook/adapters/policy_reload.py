@@ -93,7 +93,7 @@ class PolicyReload:
             self.ruleset = loaded.ruleset
             self.loaded_at = time.time()
             self.problems = ()
-            fields = {"policies": [policy.name for policy in loaded.ruleset.policies]}
+            fields = {"policies": list(loaded.ruleset.names())}
             logger.info("policies are reloaded", extra={"fields": fields})
         self._reloaded(loaded.ruleset)
 

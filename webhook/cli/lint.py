@@ -68,7 +68,12 @@ def run(args: argparse.Namespace) -> int:
         json.dump([_as_json(remark) for remark in remarks], sys.stdout, indent=2, ensure_ascii=False)
         print()
     else:
-        _print_text(remarks, sum(len(policies.policies) for policies in loaded), sys.stdout, args.color)
+        _print_text(
+            remarks,
+            sum(len(policies.policies) + len(policies.kubernetes) for policies in loaded),
+            sys.stdout,
+            args.color,
+        )
     errors = [remark.problem for remark in remarks if not remark.is_warning]
     if any(problem.line == 0 for problem in errors):
         return COULD_NOT_RUN
@@ -82,6 +87,7 @@ def _today() -> date:
 def remarks_on(loaded: LoadedPolicies, today: date) -> list[Remark]:
     """The errors and warnings about a policy set on a day (UTC), file by file and from top to bottom."""
     remarks = [Remark(problem) for problem in loaded.problems]
+    remarks += [Remark(problem, is_warning=True) for problem in loaded.warnings]
     for policy, written in loaded.policies:
         found = (*_about_exceptions(policy, written.data, today), *_about_rules(written.data))
         remarks += [Remark(written.problem(problem), is_warning=True) for problem in found]

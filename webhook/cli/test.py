@@ -108,6 +108,13 @@ class _Seen:
         self._checks += [
             (policy.name, rule.name) for policy in ruleset.policies for rule in policy.expressions
         ]
+        if ruleset.kubernetes is not None:
+            self._checks += [
+                (policy.name, rule.name)
+                for policy in ruleset.kubernetes.validating.policies
+                if policy.bindings
+                for rule in policy.validations
+            ]
         self._object_checks = {
             (policy.name, rule.name): rule.check.kinds
             for policy in ruleset.policies

@@ -86,6 +86,24 @@ def _further_problems(document: JSONObject, invalid: InvalidPolicy, context: Con
     return []
 
 
+def severity_of(written: str | None, problems: list[Problem]) -> Severity | None:
+    """The severity a policy's annotation names. One that there is not is added to the problems."""
+    if written is None:
+        return None
+    try:
+        return Severity(written)
+    except ValueError:
+        known = [severity.value for severity in Severity]
+        problems.append(
+            Problem(
+                ("metadata", "annotations", SEVERITY),
+                f'must be one of {", ".join(known)}, not "{written}"',
+                did_you_mean(written.lower(), known),
+            )
+        )
+        return None
+
+
 class _Compiler:
     """Compiles one policy and collects its problems, so that the author sees them together."""
 
@@ -117,7 +135,7 @@ class _Compiler:
     def compile(self) -> CompiledPolicy:
         spec = self.policy.spec
         annotations = self.policy.metadata.annotations
-        severity = self._severity(annotations.get(SEVERITY))
+        severity = severity_of(annotations.get(SEVERITY), self.problems)
         match = self._block(spec.match, _MATCH)
         exclude = [
             self._block(block, ("spec", "exclude", i), excludes=True) for i, block in enumerate(spec.exclude)
@@ -212,22 +230,6 @@ class _Compiler:
                     named = ", ".join(spec.match.kinds)
                     message = f"{name} judges {_kinds(kinds)}; match.kinds names {named}"
                     self.problems.append(Problem(path, message))
-
-    def _severity(self, written: str | None) -> Severity | None:
-        if written is None:
-            return None
-        try:
-            return Severity(written)
-        except ValueError:
-            known = [severity.value for severity in Severity]
-            self.problems.append(
-                Problem(
-                    ("metadata", "annotations", SEVERITY),
-                    f'must be one of {", ".join(known)}, not "{written}"',
-                    did_you_mean(written.lower(), known),
-                )
-            )
-            return None
 
     def _block(self, match: Match, path: Path, *, excludes: bool = False) -> Block:
         readable: list[str] = []

@@ -2,65 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from webhook.kube.gvk import GroupVersionKind, parse_api_version
+from webhook.kube.resources import is_cluster_scoped
 from webhook.kube.review import AdmissionRequest
 from webhook.kube.shape import JSONObject, items, mapping, text
-
-# Kinds that live in no namespace. Source: the Kubernetes API reference, v1.36, and the CRDs of each project.
-_CLUSTER_SCOPED: Final = frozenset(
-    {
-        ("", "Namespace"),
-        ("", "Node"),
-        ("", "PersistentVolume"),
-        ("admissionregistration.k8s.io", "*"),
-        ("apiextensions.k8s.io", "*"),
-        ("apiregistration.k8s.io", "*"),
-        ("certificates.k8s.io", "CertificateSigningRequest"),
-        ("certificates.k8s.io", "ClusterTrustBundle"),
-        ("flowcontrol.apiserver.k8s.io", "*"),
-        ("networking.k8s.io", "IngressClass"),
-        ("networking.k8s.io", "IPAddress"),
-        ("networking.k8s.io", "ServiceCIDR"),
-        ("node.k8s.io", "RuntimeClass"),
-        ("rbac.authorization.k8s.io", "ClusterRole"),
-        ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
-        ("resource.k8s.io", "DeviceClass"),
-        ("resource.k8s.io", "DeviceTaintRule"),
-        ("resource.k8s.io", "ResourceSlice"),
-        ("scheduling.k8s.io", "PriorityClass"),
-        ("storage.k8s.io", "CSIDriver"),
-        ("storage.k8s.io", "CSINode"),
-        ("storage.k8s.io", "StorageClass"),
-        ("storage.k8s.io", "VolumeAttachment"),
-        ("storage.k8s.io", "VolumeAttributesClass"),
-        ("karpenter.sh", "*"),
-        ("karpenter.k8s.aws", "*"),
-        ("karpenter.azure.com", "*"),
-        ("keda.sh", "ClusterTriggerAuthentication"),
-        ("kubeflow.org", "Profile"),
-        ("kueue.x-k8s.io", "AdmissionCheck"),
-        ("kueue.x-k8s.io", "ClusterQueue"),
-        ("kueue.x-k8s.io", "Cohort"),
-        ("kueue.x-k8s.io", "ResourceFlavor"),
-        ("kueue.x-k8s.io", "Topology"),
-        ("kueue.x-k8s.io", "WorkloadPriorityClass"),
-        ("trainer.kubeflow.org", "ClusterTrainingRuntime"),
-        ("argoproj.io", "ClusterWorkflowTemplate"),
-        ("serving.kserve.io", "ClusterServingRuntime"),
-    }
-)
 
 
 def kind_of(obj: JSONObject) -> GroupVersionKind:
     """The type an object says it has; parts it does not name are empty."""
     return parse_api_version(text(obj, "apiVersion"), text(obj, "kind"))
-
-
-def is_cluster_scoped(kind: GroupVersionKind) -> bool:
-    """Whether objects of this kind are known to live in no namespace."""
-    return (kind.group, kind.kind) in _CLUSTER_SCOPED or (kind.group, "*") in _CLUSTER_SCOPED
 
 
 def request_for(

@@ -6,6 +6,8 @@ call it and differ only in where objects come from and where decisions go.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from webhook.engine import messages, mutate, unchanged
@@ -31,11 +33,17 @@ def review(request: AdmissionRequest, ruleset: Ruleset, facts: Facts, phase: Pha
     Nothing of the request is changed. The decision's patch applies to ``request.obj`` (RFC 6902), and reviewing the
     patched object again gives no patch. A rule that fails is a finding of its own; this function does not raise.
     """
-    if facts.mode is None or request.subresource not in _JUDGED_SUBRESOURCES or _let_go(request):
+    if facts.mode is None:
         return Decision(object=request.obj)
-    candidates = ruleset.candidates(request.kind, request.operation, request.namespace)
-    selected = select(candidates, request, facts)
-    if not selected:
+    selected: Sequence[Selected] = ()
+    if request.subresource in _JUDGED_SUBRESOURCES and not _let_go(request):
+        selected = select(
+            ruleset.candidates(request.kind, request.operation, request.namespace), request, facts
+        )
+    # Kubernetes' own policies match by their own rules, whatever else is let through here.
+    kubernetes = ruleset.kubernetes
+    validating = () if kubernetes is None or phase is Phase.MUTATE else kubernetes.validating_for(request)
+    if not selected and not validating:
         return Decision(object=request.obj)
 
     glass = ruleset.break_glass and _broken_by(request, ruleset, facts)
@@ -48,10 +56,21 @@ def review(request: AdmissionRequest, ruleset: Ruleset, facts: Facts, phase: Pha
     findings: list[Finding] = list(mutated.errors)
     if phase is not Phase.MUTATE:
         findings += unchanged.weaken(validate(selected, subjects, mutated), subjects, original)
+    annotations: dict[str, str] = {}
+    found: list[Finding] = []
+    if validating:
+        assert kubernetes is not None
+        # A template is only judged as its pods would be; the object itself stays as it was written.
+        final = mutated.applied.object if subjects.is_pod and request.obj is not None else request.obj
+        found, annotations = kubernetes.validate(validating, request, facts, final)
     used = None
-    if glass and _would_matter(strict, findings, mutated, subjects):
-        used = BrokenGlass(glass.name, glass.reason)
-    return _decide(request, phase, findings, subjects, mutated, used)
+    if glass:
+        if _would_matter(strict, findings, mutated, subjects) or any(
+            finding.action is not Action.AUDIT for finding in found
+        ):
+            used = BrokenGlass(glass.name, glass.reason)
+        found = [replace(finding, action=Action.AUDIT) for finding in found]
+    return _decide(request, phase, [*findings, *found], subjects, mutated, used, annotations)
 
 
 def _broken_by(request: AdmissionRequest, ruleset: Ruleset, facts: Facts) -> CompiledBreakGlass | None:
@@ -87,10 +106,10 @@ def _decide(
     subjects: Subjects,
     mutated: mutate.Mutated,
     broken_glass: BrokenGlass | None,
+    annotations: dict[str, str],
 ) -> Decision:
     refused = [finding for finding in findings if finding.action is Action.ENFORCE]
     warned = [finding for finding in findings if finding.action is Action.WARN]
-    annotations: dict[str, str] = {}
     if findings:
         annotations["violations"] = messages.violations_annotation(findings)
     if mutated.applied_by and subjects.is_pod:
@@ -111,7 +130,9 @@ def _decide(
         would_patch=tuple(mutated.recorded.operations)
         if subjects.is_pod and mutated.recorded is not None
         else (),
-        object=mutated.applied.object if subjects.is_pod and phase is not Phase.VALIDATE else request.obj,
+        object=mutated.applied.object
+        if subjects.is_pod and phase is not Phase.VALIDATE and request.obj is not None
+        else request.obj,
         mutated_by=mutated.applied_by if subjects.is_pod else (),
         exempted=tuple(subjects.exempted),
         break_glass=broken_glass,

@@ -17,6 +17,7 @@ from webhook.policy.match import KindPattern, Labels, Matcher, Names, object_nam
 from webhook.policy.rule import Check, Mutation, ObjectCheck
 
 if TYPE_CHECKING:
+    from webhook.engine.kubernetes.admission import KubernetesAdmission
     from webhook.kube.review import AdmissionRequest
     from webhook.policy.cel import Program
 
@@ -202,7 +203,7 @@ class Ruleset:
     Policies run in the order of their names, so that the same set gives the same decision however it was loaded.
     """
 
-    __slots__ = ("_memo", "break_glass", "catalog", "policies", "workloads")
+    __slots__ = ("_memo", "break_glass", "catalog", "kubernetes", "policies", "workloads")
 
     def __init__(
         self,
@@ -210,14 +211,22 @@ class Ruleset:
         catalog: Catalog,
         workloads: Finders = MappingProxyType({}),
         break_glass: Iterable[CompiledBreakGlass] = (),
+        kubernetes: KubernetesAdmission | None = None,
     ) -> None:
-        """``workloads`` finds the pods of kinds that are described in configuration."""
+        """``workloads`` finds the pods of kinds that are described in configuration; ``kubernetes`` are admission
+        policies of Kubernetes' own, None where there are none."""
         self.break_glass: Final = tuple(sorted(break_glass, key=lambda entry: entry.name))
         self.policies: Final = tuple(sorted(policies, key=lambda policy: policy.name))
         self.catalog: Final = catalog
         self.workloads: Final = workloads
+        self.kubernetes: Final = kubernetes
         # Only a cache of answers that never change: the ruleset stays immutable to everyone outside.
         self._memo: dict[tuple[GroupVersionKind, str, str], tuple[CompiledPolicy, ...]] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all policies."""
+        own = tuple(policy.name for policy in self.policies)
+        return own if self.kubernetes is None else own + self.kubernetes.names()
 
     def candidates(
         self, kind: GroupVersionKind, operation: str, namespace: str

@@ -85,7 +85,7 @@ class Worker:
 
     def _follow(self, log: DirectLogWriter) -> None:
         metrics = self.metrics
-        metrics.policies_loaded(len(self._policies.ruleset.policies), self._policies.loaded_at, first=True)
+        metrics.policies_loaded(len(self._policies.ruleset.names()), self._policies.loaded_at, first=True)
         metrics.in_flight.set_function(lambda: self._gate.in_flight)
         metrics.certificate_expiry.set_function(lambda: self._certificate.expires_at.timestamp())
         metrics.dropped_logs.set_function(lambda: log.dropped)
@@ -99,12 +99,12 @@ class Worker:
         if ruleset is None:
             self.metrics.policies_failed()
         else:
-            self.metrics.policies_loaded(len(ruleset.policies), self._policies.loaded_at)
+            self.metrics.policies_loaded(len(ruleset.names()), self._policies.loaded_at)
 
     @property
     def policy_count(self) -> int:
         """How many policies are in force."""
-        return len(self._policies.ruleset.policies)
+        return len(self._policies.ruleset.names())
 
     # Readiness
 
@@ -119,7 +119,7 @@ class Worker:
     def _policies_state(self) -> State:
         policies = self._policies
         when = datetime.fromtimestamp(policies.loaded_at, UTC).isoformat(timespec="seconds")
-        detail = f"{len(policies.ruleset.policies)} policies, read at {when}"
+        detail = f"{len(policies.ruleset.names())} policies, read at {when}"
         if policies.problems:
             # Ready all the same: the set in force is good, and without any replica there is no admission at
             # all.

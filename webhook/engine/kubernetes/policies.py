@@ -1,0 +1,126 @@
+"""Compiled admission policies of Kubernetes and their bindings: immutable, and indexed by what they match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from webhook.kube.resources import GroupVersionResource, is_admitted_by_policy
+from webhook.policy.findings import Action, Severity
+from webhook.policy.kubernetes.matching import ResourceMatcher
+from webhook.policy.kubernetes.parameters import Parameters
+
+if TYPE_CHECKING:
+    from webhook.policy.cel import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One of a policy's ``matchConditions``."""
+
+    name: str
+    program: Program
+    asks_for_namespace: bool
+    """Whether it looks at ``namespaceObject``, which the API server does not give to match conditions: it is null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Where a policy is in force.
+
+    ``matcher`` is None where the policy is in force for all that it matches, ``parameters`` where there are none: they
+    are null then. ``action`` is the strongest of the binding's actions, ``audits`` whether Audit is one of them; a
+    binding of a mutating policy has neither meaning.
+    """
+
+    name: str
+    matcher: ResourceMatcher | None
+    parameters: Parameters | None
+    action: Action = Action.ENFORCE
+    audits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionPolicy:
+    """What validating and mutating policies have in common. ``bindings`` are in the order of their names."""
+
+    name: str
+    title: str
+    category: str
+    severity: Severity
+    fail_closed: bool
+    matcher: ResourceMatcher
+    conditions: tuple[Condition, ...]
+    bindings: tuple[Binding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationRule:
+    """One of a policy's ``validations``. ``name`` is its place, such as ``validations[0]``."""
+
+    name: str
+    program: Program
+    message: str
+    message_program: Program | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditAnnotationRule:
+    """One of a policy's ``auditAnnotations``. ``annotation`` is the key in an AdmissionReview's response."""
+
+    name: str
+    key: str
+    annotation: str
+    program: Program
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatingPolicy(AdmissionPolicy):
+    """A ValidatingAdmissionPolicy with its bindings, ready to run."""
+
+    validations: tuple[ValidationRule, ...]
+    audit_annotations: tuple[AuditAnnotationRule, ...]
+
+
+P = TypeVar("P", bound=AdmissionPolicy)
+
+# As for the Ruleset's own policies.
+_MEMO_LIMIT: Final = 20_000
+
+
+class AdmissionPolicies(Generic[P]):
+    """The policies of one kind in force, in the order of their names. False where there are none.
+
+    A policy without a binding is in force nowhere.
+    """
+
+    __slots__ = ("_memo", "policies")
+
+    def __init__(self, policies: Iterable[P] = ()) -> None:
+        self.policies: Final = tuple(sorted(policies, key=lambda policy: policy.name))
+        self._memo: dict[tuple[GroupVersionResource, str, str, bool], tuple[P, ...]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.policies)
+
+    def candidates(
+        self, resource: GroupVersionResource, subresource: str, operation: str, *, namespaced: bool
+    ) -> tuple[P, ...]:
+        """The policies that can match requests of this resource and operation."""
+        key = (resource, subresource, operation, namespaced)
+        found = self._memo.get(key)
+        if found is None:
+            found = ()
+            if is_admitted_by_policy(resource):
+                found = tuple(
+                    policy
+                    for policy in self.policies
+                    if policy.bindings
+                    and policy.matcher.admits(resource, subresource, operation, namespaced=namespaced)
+                )
+            if len(self._memo) >= _MEMO_LIMIT:
+                self._memo.clear()
+            self._memo[key] = found
+        return found
