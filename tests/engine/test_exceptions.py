@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from tests.engine.policies import CONTEXT, NeedsTeam, NoHostNetwork, SetTeam, pod, policy, request, ruleset
+from tests.engine.policies import (
+    CONTEXT,
+    Crashes,
+    HalfCrashes,
+    NeedsTeam,
+    NoHostNetwork,
+    SetTeam,
+    deployment,
+    pod,
+    policy,
+    request,
+    ruleset,
+)
 from webhook.engine.compile import compile_policy
 from webhook.engine.decision import Decision, Facts
 from webhook.engine.exceptions import SharedException, compile_shared_exception, with_exceptions
@@ -177,3 +189,25 @@ def test_its_own_mistakes_are_told_with_their_places(changes: dict[str, Any], ex
 
 def test_it_holds_until_its_last_day() -> None:
     assert compiled(expires="2027-03-31").compiled.expires == date(2027, 3, 31)
+
+
+@pytest.mark.parametrize(
+    ("rule", "obj"),
+    [
+        (NoHostNetwork, pod()),
+        (NoHostNetwork, deployment(pod())),
+        (SetTeam, pod(metadata={"name": "x", "labels": {"team": "a"}})),
+    ],
+    ids=["a check that finds nothing", "in a workload", "a mutation that changes nothing"],
+)
+def test_an_exception_from_a_rule_that_has_nothing_to_say_is_not_used(rule: Any, obj: Any) -> None:
+    decision = judge(compiled(), policy(rule), obj=obj)
+    assert decision.allowed
+    assert not decision.exempted
+
+
+def test_a_rule_that_fails_is_excepted_from_like_any_other() -> None:
+    decision = judge(compiled(), policy(Crashes, HalfCrashes))
+    assert not decision.findings
+    assert not decision.patch
+    assert {use.rule for use in decision.exempted} == {"crashes", "half-crashes"}

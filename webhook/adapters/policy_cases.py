@@ -37,14 +37,17 @@ class CaseProblem:
         return f"{self.file}:{self.line}:{self.column}: {self.message}"
 
 
-def policy_folders(root: Path) -> Iterator[Path]:
-    """The folders at and below ``root`` that hold policies (YAML or JSON files that are not cases), sorted."""
-    folders = [root, *sorted(path for path in root.rglob("*") if path.is_dir())] if root.is_dir() else []
-    for folder in folders:
-        if CASES in folder.relative_to(root).parts:
-            continue
-        if any(file.suffix in SUFFIXES and file.is_file() for file in folder.iterdir()):
-            yield folder
+def case_folders(root: Path) -> list[Path]:
+    """The folders at and below ``root`` that have cases, sorted. Of a policy file, the folder it is in."""
+    if not root.is_dir():
+        return [root.parent] if (root.parent / CASES).is_dir() else []
+    found = {folder.parent for folder in root.rglob(CASES) if folder.is_dir()}
+    return sorted(folder for folder in found if not _is_passed_over(folder.relative_to(root)))
+
+
+def _is_passed_over(folder: Path) -> bool:
+    """Whether no policies are read from a folder; as ``policy_files`` has it."""
+    return any(part == CASES or part.startswith(".") for part in folder.parts)
 
 
 def read_cases(folder: Path) -> Iterator[CaseFile | CaseProblem]:

@@ -203,8 +203,8 @@ def _object_diff(result: Reviewed, style: Style) -> list[str]:
 _DIFF_LINES: Final = 20_000
 
 
-def diff_lines(before: JSONObject, after: JSONObject, old: str, new: str, style: Style) -> Iterable[str]:
-    """The lines of a unified diff between two objects, written as YAML; two lines of heading where it gets too long."""
+def diff_lines(before: Any, after: Any, old: str, new: str, style: Style) -> Iterable[str]:
+    """The lines of a unified diff between two JSON values, as YAML; two lines of heading where it gets too long."""
     written, changed = to_yaml(before).splitlines(), to_yaml(after).splitlines()
     if len(written) + len(changed) > _DIFF_LINES:
         yield style.bold(f"--- {old}")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from webhook.adapters import policy_files
-from webhook.adapters.policy_cases import CaseFile, policy_folders, read_cases
+from webhook.adapters.policy_cases import CaseFile, case_folders, read_cases
+from webhook.adapters.policy_files import LoadedPolicies, Written
+from webhook.cli.case_output import FORMATS, FolderResult, Ran, Tested, as_junit, render
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, Style, add_color_argument
 from webhook.cli.policies import DEFAULT_POLICIES
 from webhook.engine.cases import outcome, run_case
-from webhook.engine.decision import Decision
-from webhook.engine.offline import kind_of
-from webhook.engine.ruleset import Ruleset
+from webhook.engine.coverage import Coverage
+from webhook.engine.ruleset import CompiledPolicy
+
+if TYPE_CHECKING:
+    from webhook.engine.kubernetes.policies import ValidatingPolicy
 
 EPILOG = """A case is a document of kind PolicyCase in the folder cases/ beside the policy:
 
@@ -26,6 +31,10 @@ EPILOG = """A case is a document of kind PolicyCase in the folder cases/ beside 
     expect: deny            # allow | deny | mutate | warn
     findings: [{rule: require-limits, path: "spec.containers[0].resources.limits"}]
     object: {apiVersion: v1, kind: Pod, ...}
+
+It is judged by the policies of its folder alone, with the catalogs, exceptions and break-glass of the whole set. Cases
+in a folder without policies are judged by the whole set. Exit status: 0 all pass, 1 a case fails (with
+--require-coverage also: a rule lacks a case), 2 something could not be read, or there was nothing to run.
 """
 
 
@@ -33,125 +42,87 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "folder", nargs="?", metavar="DIR",
-        help=f"a folder of policies (default: {DEFAULT_POLICIES})",
+        "path", nargs="?", metavar="PATH",
+        help=f"a folder of policies, or one policy file (default: {DEFAULT_POLICIES})",
     )  # fmt: skip
+    parser.add_argument(
+        "-k", "--filter", default="", metavar="TEXT",
+        help="run only cases whose name, file or folder contains this, in any case; coverage is not looked at",
+    )  # fmt: skip
+    parser.add_argument(
+        "--require-coverage", action="store_true",
+        help="a rule that no case shows at work, or none at rest, is a failure",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", choices=FORMATS, default="text", help="how to print the result")
+    parser.add_argument("--junit", metavar="FILE", help="besides, write the result to a file as JUnit XML")
     parser.add_argument("-v", "--verbose", action="store_true", help="also name the cases that pass")
     add_color_argument(parser)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What has been run, and which rules were seen judging both ways."""
-
-    passed: int = 0
-    failed: int = 0
-    unreadable: int = 0
-
-
 def run(args: argparse.Namespace) -> int:
-    root = Path(policy_files.default_policies_path(args.folder))
-    style = Style.for_stream(sys.stdout, args.color)
-    if not root.is_dir():
-        print(f"gpuward: {root}: no such folder", file=sys.stderr)
+    if args.filter and args.require_coverage:
+        print("gpuward: --require-coverage needs all cases to be run; leave out -k", file=sys.stderr)
         return COULD_NOT_RUN
-    tally = _Tally()
-    uncovered: list[str] = []
-    for folder in policy_folders(root):
-        loaded = policy_files.load(folder, recursive=False)
-        for problem in loaded.problems:
-            print(problem, file=sys.stderr)
-        if loaded.ruleset is None:
-            tally.unreadable += 1
-            continue
-        print(style.bold(str(folder)))
-        seen = _Seen(loaded.ruleset)
-        for line in _run_folder(folder, loaded.ruleset, tally, seen, style, verbose=args.verbose):
-            print(line)
-        uncovered += [f"{folder}: {gap}" for gap in seen.gaps()]
-    for gap in uncovered:
-        print(style.yellow(f"not covered: {gap}"))
-    print(f"{tally.passed} passed, {tally.failed} failed")
-    if tally.unreadable or not (tally.passed or tally.failed):
-        if not tally.unreadable:
-            print(f"gpuward: {root}: no cases found", file=sys.stderr)
+    root = policy_files.default_policies_path(args.path)
+    result = _run(root, args.filter.lower(), require_coverage=args.require_coverage)
+    for problem in result.problems:
+        print(problem, file=sys.stderr)
+    if not result.ran and not result.problems:
+        what = f'no case has "{args.filter}" in its name' if args.filter else "no cases found"
+        print(f"gpuward: {root}: {what}", file=sys.stderr)
+    render(args.output, result, sys.stdout, Style.for_stream(sys.stdout, args.color), verbose=args.verbose)
+    if args.junit:
+        try:
+            Path(args.junit).write_text(as_junit(result), encoding="utf-8")
+        except OSError as error:
+            print(f"gpuward: {args.junit}: {error.strerror or error}", file=sys.stderr)
+            return COULD_NOT_RUN
+    if result.problems or not result.ran:
         return COULD_NOT_RUN
-    return VIOLATIONS if tally.failed else CLEAN
+    return VIOLATIONS if result.failed or (args.require_coverage and result.gaps) else CLEAN
 
 
-def _run_folder(
-    folder: Path, ruleset: Ruleset, tally: _Tally, seen: _Seen, style: Style, *, verbose: bool
-) -> Iterator[str]:
+def _run(root: Path, chosen: str, *, require_coverage: bool) -> Tested:
+    loaded = policy_files.load(root)
+    problems = list(map(str, loaded.problems))
+    broken = {Path(problem.file).parent for problem in loaded.problems}
+    with_policies = {Path(written.file).parent for _, written in _all(loaded)}
+    folders = []
+    for folder in sorted({*case_folders(root), *with_policies} - broken):
+        result = _run_folder(folder, loaded, _cases(folder, root, chosen, problems))
+        if chosen:
+            # What some of the cases leave out, the others may show.
+            result = replace(result, gaps=())
+        if result.ran or result.gaps:
+            folders.append(result)
+    return Tested(folders, problems, require_coverage)
+
+
+def _run_folder(folder: Path, loaded: LoadedPolicies, cases: Iterable[CaseFile]) -> FolderResult:
+    own = [policy for policy, written in _all(loaded) if Path(written.file).parent == folder]
+    ruleset = loaded.ruleset_of(own or [policy for policy, _ in _all(loaded)])
+    coverage = Coverage(ruleset)
+    ran = []
+    for case in cases:
+        spec = case.case.spec
+        decision, differences = run_case(spec, ruleset)
+        coverage.record(decision)
+        name, got = case.case.metadata.name, outcome(decision)
+        ran.append(Ran(case.file, case.line, name, spec.expect, got, tuple(differences)))
+    # Cases of the whole set show something of all policies, and need not show everything of any.
+    return FolderResult(folder, tuple(ran), tuple(coverage.gaps() if own else ()))
+
+
+def _all(loaded: LoadedPolicies) -> Iterator[tuple[CompiledPolicy | ValidatingPolicy, Written]]:
+    yield from loaded.policies
+    yield from loaded.kubernetes
+
+
+def _cases(folder: Path, root: Path, chosen: str, problems: list[str]) -> Iterator[CaseFile]:
+    """The cases of a folder that are to be run; what cannot be read is added to the problems."""
+    start = root if root.is_dir() else root.parent
     for item in read_cases(folder):
         if not isinstance(item, CaseFile):
-            tally.unreadable += 1
-            print(item, file=sys.stderr)
-            continue
-        name = item.case.metadata.name
-        decision, differences = run_case(item.case.spec, ruleset)
-        seen.record(decision)
-        if differences:
-            tally.failed += 1
-            yield f"  {style.red('FAIL')} {name} ({item.file}:{item.line})"
-            yield from (f"       {difference}" for difference in differences)
-        else:
-            tally.passed += 1
-            if verbose:
-                yield f"  {style.green('ok')}   {name}"
-
-
-class _Seen:
-    """Which rules of a policy set the cases have shown at work, and at rest."""
-
-    def __init__(self, ruleset: Ruleset) -> None:
-        self._checks = [(policy.name, rule.name) for policy in ruleset.policies for rule in policy.checks]
-        self._checks += [
-            (policy.name, rule.name) for policy in ruleset.policies for rule in policy.expressions
-        ]
-        if ruleset.kubernetes is not None:
-            self._checks += [
-                (policy.name, rule.name)
-                for policy in ruleset.kubernetes.validating.policies
-                if policy.bindings
-                for rule in policy.validations
-            ]
-        self._object_checks = {
-            (policy.name, rule.name): rule.check.kinds
-            for policy in ruleset.policies
-            for rule in policy.object_checks
-        }
-        self._mutations = [
-            (policy.name, rule.name) for policy in ruleset.policies for rule in policy.mutations
-        ]
-        self._spoke: set[tuple[str, str]] = set()
-        self._silent: set[tuple[str, str]] = set()
-
-    def record(self, decision: Decision) -> None:
-        """Take note of one case's decision."""
-        spoke = {(finding.policy, finding.rule) for finding in decision.findings} | set(decision.mutated_by)
-        self._spoke |= spoke
-        if outcome(decision) in ("allow", "mutate"):
-            self._silent |= set(self._checks) - spoke
-            # A check of objects of one kind lets nothing pass in a case about another.
-            group, _, kind = kind_of(decision.object or {})
-            self._silent |= {
-                rule for rule, kinds in self._object_checks.items() if (group, kind) in kinds
-            } - spoke
-        self._silent |= set(self._mutations) - spoke
-
-    def gaps(self) -> list[str]:
-        """What no case shows: a check that never found anything or never let anything pass, a mutation likewise."""
-        gaps = []
-        for rules, speaks, silent in (
-            ([*self._checks, *self._object_checks], "finds something", "passes"),
-            (self._mutations, "changes something", "leaves a pod alone"),
-        ):
-            for rule in rules:
-                missing = [
-                    word for word, seen in ((speaks, self._spoke), (silent, self._silent)) if rule not in seen
-                ]
-                if missing:
-                    gaps.append(
-                        f"{rule[0]}/{rule[1]} has no case in which it {' and none in which it '.join(missing)}"
-                    )
-        return gaps
+            problems.append(str(item))
+        elif chosen in f"{Path(item.file).relative_to(start)}\n{item.case.metadata.name}".lower():
+            yield item

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from webhook.engine.decision import Decision, Facts
+from webhook.engine.decision import Decision
 from webhook.engine.offline import request_for
 from webhook.engine.review import review
 from webhook.engine.ruleset import Ruleset
+from webhook.engine.surroundings import Surroundings
 from webhook.kube.path import MISSING, lookup, parse
 from webhook.policy.findings import Finding
 
@@ -16,7 +17,19 @@ if TYPE_CHECKING:
     from webhook.policy.case import CaseSpec, ExpectedFinding
 
 
-def run_case(spec: CaseSpec, ruleset: Ruleset) -> tuple[Decision, list[str]]:
+class Difference(NamedTuple):
+    """One thing that is not as a case expects it: what it is, and both as plain data.
+
+    ``what`` is ``outcome``, ``findings``, ``patch``, ``fields``, ``object``, ``exceptions`` or ``breakGlass``. Of
+    findings, only what the case writes about them is there.
+    """
+
+    what: str
+    expected: Any
+    actual: Any
+
+
+def run_case(spec: CaseSpec, ruleset: Ruleset) -> tuple[Decision, list[Difference]]:
     """Review the case's object and say what differs from what it expects; nothing differs in a case that passes."""
     request = request_for(
         spec.object,
@@ -28,13 +41,13 @@ def run_case(spec: CaseSpec, ruleset: Ruleset) -> tuple[Decision, list[str]]:
         groups=tuple(spec.user.groups),
     )
     now = datetime.combine(spec.today, time(), UTC) if spec.today is not None else None
-    decision = review(
-        request, ruleset, Facts(mode=spec.mode, namespace_labels=spec.namespace.labels, now=now)
-    )
+    facts = Surroundings(spec.objects, spec.namespace.labels).facts(request, spec.mode, now)
+    decision = review(request, ruleset, facts)
     differences = [
         *_outcome(spec, decision),
         *_findings(spec, decision),
         *_changes(spec, decision),
+        *_let_pass(spec, decision),
     ]
     return decision, differences
 
@@ -48,31 +61,52 @@ def outcome(decision: Decision) -> str:
     return "mutate" if decision.patch else "allow"
 
 
-def _outcome(spec: CaseSpec, decision: Decision) -> list[str]:
+def _outcome(spec: CaseSpec, decision: Decision) -> list[Difference]:
     got = outcome(decision)
     if got == spec.expect:
         return []
-    return [f"expected {spec.expect}, got {got}", *(f"  found {describe(f)}" for f in decision.findings)]
+    differences = [Difference("outcome", spec.expect, got)]
+    if spec.findings is None and decision.findings:
+        differences.append(Difference("findings", [], [_written(finding) for finding in decision.findings]))
+    if got == "mutate":
+        differences.append(Difference("object", spec.object, decision.object))
+    return differences
 
 
-def describe(finding: Finding) -> str:
-    """A finding in one line of a report on differences."""
-    return f"{finding.policy}/{finding.rule} {finding.field or '-'} ({finding.reason}): {finding.message}"
+def _written(finding: Finding) -> dict[str, str]:
+    """A finding as a case writes it, with everything that can be written about it."""
+    return {
+        "rule": finding.rule,
+        "policy": finding.policy,
+        "path": finding.field,
+        "reason": finding.reason,
+        "action": finding.action.value,
+        "message": finding.message,
+    }
 
 
-def _findings(spec: CaseSpec, decision: Decision) -> list[str]:
+def _findings(spec: CaseSpec, decision: Decision) -> list[Difference]:
     if spec.findings is None:
         return []
     left = list(decision.findings)
-    differences = []
-    for expected in spec.findings:
-        found = next((finding for finding in left if _same(expected, finding)), None)
-        if found is None:
-            wanted = expected.model_dump(exclude_none=True, mode="json")
-            differences.append(f"missing finding: {', '.join(f'{k}={v}' for k, v in wanted.items())}")
-        else:
-            left.remove(found)
-    return differences + [f"unexpected finding: {describe(finding)}" for finding in left]
+    expected: list[dict[str, Any]] = []
+    found: list[dict[str, Any] | None] = []
+    for wanted in spec.findings:
+        match = next((finding for finding in left if _same(wanted, finding)), None)
+        if match is not None:
+            left.remove(match)
+        expected.append(wanted.model_dump(exclude_none=True, mode="json"))
+        found.append(expected[-1] if match is not None else None)
+    if None not in found and not left:
+        return []
+    # One that was expected is shown beside what came nearest to it: the rule's next finding.
+    for i, wanted in enumerate(spec.findings):
+        near = next((finding for finding in left if finding.rule == wanted.rule), None)
+        if found[i] is None and near is not None:
+            left.remove(near)
+            found[i] = {key: value for key, value in _written(near).items() if key in expected[i]}
+    actual = [finding for finding in found if finding is not None]
+    return [Difference("findings", expected, actual + [_written(finding) for finding in left])]
 
 
 def _same(expected: ExpectedFinding, finding: Finding) -> bool:
@@ -86,16 +120,25 @@ def _same(expected: ExpectedFinding, finding: Finding) -> bool:
     )
 
 
-def _changes(spec: CaseSpec, decision: Decision) -> list[str]:
+def _changes(spec: CaseSpec, decision: Decision) -> list[Difference]:
     differences = []
     if spec.patch is not None and list(decision.patch) != spec.patch:
-        differences.append("the patch differs:")
-        differences += [f"  - {operation}" for operation in spec.patch if operation not in decision.patch]
-        differences += [f"  + {operation}" for operation in decision.patch if operation not in spec.patch]
-    for field, expected in spec.fields.items():
-        got: Any = lookup(decision.object, parse(field))
-        if got is MISSING:
-            got = None
-        if got != expected:
-            differences.append(f"{field}: expected {expected!r}, got {got!r}")
+        differences.append(Difference("patch", spec.patch, list(decision.patch)))
+    actual: dict[str, Any] = {}
+    for field in spec.fields:
+        value = lookup(decision.object, parse(field))
+        actual[field] = None if value is MISSING else value
+    if actual != spec.fields:
+        differences.append(Difference("fields", spec.fields, actual))
+    return differences
+
+
+def _let_pass(spec: CaseSpec, decision: Decision) -> list[Difference]:
+    differences = []
+    used = sorted({use.exception for use in decision.exempted})
+    if spec.exceptions is not None and sorted(set(spec.exceptions)) != used:
+        differences.append(Difference("exceptions", sorted(spec.exceptions), used))
+    entry = decision.break_glass.name if decision.break_glass is not None else None
+    if spec.breakGlass not in (None, entry):
+        differences.append(Difference("breakGlass", spec.breakGlass, entry))
     return differences

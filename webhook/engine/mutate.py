@@ -9,6 +9,7 @@ from webhook.engine.decision import Phase
 from webhook.engine.errors import failed_rule
 from webhook.engine.ruleset import CompiledPolicy, MutationRule
 from webhook.engine.subjects import Selected, State, Subjects
+from webhook.kube.pod import Pod
 from webhook.policy.draft import Draft
 from webhook.policy.findings import Action, Finding
 
@@ -124,7 +125,21 @@ def _run_one(
     policy: CompiledPolicy, rule: MutationRule, subjects: Subjects, drafts: _Drafts, state: State
 ) -> None:
     for pod in state.pods:
-        if subjects.applies_to_pod(policy, pod, state) and not (
-            policy.exceptions and subjects.exempt(policy, rule.name, pod.labels)
-        ):
-            rule.mutation(pod, drafts[id(pod.written)])
+        if not subjects.applies_to_pod(policy, pod, state):
+            continue
+        draft = drafts[id(pod.written)]
+        exception = policy.exceptions and subjects.exception(policy, rule.name, pod.labels)
+        if not exception:
+            rule.mutation(pod, draft)
+        elif _would_change(rule, pod, draft):
+            subjects.used(policy, rule.name, exception)
+
+
+def _would_change(rule: MutationRule, pod: Pod, draft: Draft) -> bool:
+    """Whether a mutation that is not applied would have changed something, or failed."""
+    aside = Draft(draft.object)
+    try:
+        rule.mutation(pod, aside)
+    except Exception:  # noqa: BLE001 - the pod is freed from what this rule does wrong as well
+        return True
+    return aside.changed

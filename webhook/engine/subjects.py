@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from webhook.engine.decision import Exempted, Facts
-from webhook.engine.ruleset import Block, CompiledPolicy, Ruleset
+from webhook.engine.ruleset import Block, CompiledException, CompiledPolicy, Ruleset
 from webhook.kube.gvk import POD
 from webhook.kube.path import Path
 from webhook.kube.pod import Pod
@@ -178,18 +178,28 @@ class Subjects:
     def _conditions_hold(block: Block, scope: Scope) -> bool:
         return all(condition.program.evaluate(scope) for condition in block.conditions)
 
-    def exempt(self, policy: CompiledPolicy, rule: str, labels: JSONObject) -> bool:
-        """Whether an exception frees these labels from this rule; records the use."""
+    def exception(self, policy: CompiledPolicy, rule: str, labels: JSONObject) -> CompiledException | None:
+        """The exception that frees these labels from this rule, if any."""
         today = self.facts.now.date() if self.facts.now is not None else None
         for exception in policy.exceptions:
             if exception.covers(rule) and exception.applies(
                 self.request, labels, today, lambda: namespace_labels(self.request, self.facts)
             ):
-                use = Exempted(policy.name, rule, exception.name, exception.reason)
-                if use not in self.exempted:
-                    self.exempted.append(use)
-                return True
-        return False
+                return exception
+        return None
+
+    def used(self, policy: CompiledPolicy, rule: str, exception: CompiledException) -> None:
+        """Record that an exception has freed something from a rule which would have had something to say or change."""
+        use = Exempted(policy.name, rule, exception.name, exception.reason)
+        if use not in self.exempted:
+            self.exempted.append(use)
+
+    def exempt(self, policy: CompiledPolicy, rule: str, labels: JSONObject) -> bool:
+        """Whether an exception frees these labels from what this rule has found; records the use."""
+        exception = self.exception(policy, rule, labels)
+        if exception is not None:
+            self.used(policy, rule, exception)
+        return exception is not None
 
     def scope(self, obj: JSONObject | None, old_object: JSONObject | None) -> Scope:
         """The variables of a ValidatingAdmissionPolicy."""

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from webhook.engine.errors import failed_rule
 from webhook.engine.mutate import Mutated
-from webhook.engine.ruleset import CheckRule, ExpressionRule, ObjectCheckRule
+from webhook.engine.ruleset import CheckRule, CompiledPolicy, ExpressionRule, ObjectCheckRule
 from webhook.engine.subjects import Selected, State, Subjects
 from webhook.kube.object import Object
 from webhook.kube.path import Path
 from webhook.kube.pod import Pod
-from webhook.kube.shape import mapping
+from webhook.kube.shape import JSONObject, mapping
 from webhook.policy.findings import Action, Finding, Violation
 
 
@@ -64,26 +64,44 @@ def _judge(chosen: Selected, subjects: Subjects, state: State) -> Iterator[Judge
 def _judge_pod(chosen: Selected, subjects: Subjects, state: State, pod: Pod) -> Iterator[Finding]:
     policy = chosen.policy
     for rule in policy.checks:
-        if not (policy.exceptions and subjects.exempt(policy, rule.name, pod.labels)):
-            yield from _check(chosen, rule, subjects, pod)
+        found = _check(chosen, rule, subjects, pod)
+        yield from _not_exempt(found, rule.name, policy, subjects, pod.labels) if policy.exceptions else found
     for expression in policy.expressions:
-        if expression.on_pods and not (
-            policy.exceptions and subjects.exempt(policy, expression.name, pod.labels)
-        ):
-            yield from _evaluate(chosen, expression, state, pod)
+        if expression.on_pods:
+            found = _evaluate(chosen, expression, state, pod)
+            yield from (
+                _not_exempt(found, expression.name, policy, subjects, pod.labels)
+                if policy.exceptions
+                else found
+            )
+
+
+def _not_exempt(
+    found: Iterator[Finding], rule: str, policy: CompiledPolicy, subjects: Subjects, labels: JSONObject
+) -> list[Finding]:
+    """What a rule has found, unless an exception frees from it. It is asked afterwards: an exception from a rule that
+    has nothing to say is not used."""
+    findings = list(found)
+    return [] if findings and subjects.exempt(policy, rule, labels) else findings
 
 
 def _judge_workload(chosen: Selected, subjects: Subjects, pods: Sequence[Pod]) -> Iterator[Finding]:
     policy = chosen.policy
     for rule in policy.checks:
-        concerned = pods
-        if policy.exceptions:
+        found = _check_workload(chosen, rule, pods)
+        if not policy.exceptions:
+            yield from found
+        elif findings := list(found):
             concerned = [pod for pod in pods if not subjects.exempt(policy, rule.name, pod.labels)]
-        try:
-            for violation in rule.check.check_workload(concerned):
-                yield _finding(chosen, rule, violation, violation.path)
-        except Exception as error:  # noqa: BLE001 - a rule's bug must never become the request's failure
-            yield failed_rule(chosen, rule.name, error)
+            yield from findings if len(concerned) == len(pods) else _check_workload(chosen, rule, concerned)
+
+
+def _check_workload(chosen: Selected, rule: CheckRule, pods: Sequence[Pod]) -> Iterator[Finding]:
+    try:
+        for violation in rule.check.check_workload(pods):
+            yield _finding(chosen, rule, violation, violation.path)
+    except Exception as error:  # noqa: BLE001 - a rule's bug must never become the request's failure
+        yield failed_rule(chosen, rule.name, error)
 
 
 def _judge_object(
@@ -103,13 +121,16 @@ def _judge_object(
         obj = Object(request.kind, request.namespace, state.object)
         kind = (request.kind.group, request.kind.kind)
         for rule in policy.object_checks:
-            if kind in rule.check.kinds and not (
-                policy.exceptions and subjects.exempt(policy, rule.name, labels)
-            ):
-                yield from _check_object(chosen, rule, obj)
+            if kind in rule.check.kinds:
+                found = _check_object(chosen, rule, obj)
+                yield from (
+                    _not_exempt(found, rule.name, policy, subjects, labels) if policy.exceptions else found
+                )
     for expression in expressions:
-        if not (policy.exceptions and subjects.exempt(policy, expression.name, labels)):
-            yield from _evaluate(chosen, expression, state, None)
+        found = _evaluate(chosen, expression, state, None)
+        yield from (
+            _not_exempt(found, expression.name, policy, subjects, labels) if policy.exceptions else found
+        )
 
 
 def _check(chosen: Selected, rule: CheckRule, subjects: Subjects, pod: Pod) -> Iterator[Finding]:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from webhook.policy.findings import Action, Mode
 from webhook.policy.model import Model, NonEmpty
+from webhook.policy.rule import ParameterError
+
+_KINDS_AROUND = ("Namespace", "ResourceClaim", "ResourceClaimTemplate")
 
 
 class ExpectedFinding(Model):
@@ -64,6 +69,9 @@ class CaseSpec(Model):
     """The namespace."""
     user: CaseUser = CaseUser()
     """Who asks."""
+    objects: list[dict[str, Any]] = []
+    """Other objects that are there: ResourceClaims and ResourceClaimTemplates that pods name, and the Namespace in
+    place of ``namespace.labels``."""
     today: date | None = None
     """The day on which exceptions are judged; without it none has expired."""
     findings: list[ExpectedFinding] | None = None
@@ -72,6 +80,20 @@ class CaseSpec(Model):
     """The JSON Patch, exactly. Without it only ``fields`` is compared."""
     fields: dict[str, Any] = {}
     """Field paths and the values that stand there afterwards; null means that there is nothing."""
+    exceptions: list[NonEmpty] | None = None
+    """The exceptions that free the object from rules, all of them. Without it they are not compared."""
+    breakGlass: NonEmpty | None = None
+    """The break-glass entry by which the object passes."""
+
+    @model_validator(mode="after")
+    def _objects_tell_something(self) -> CaseSpec:
+        for i, obj in enumerate(self.objects):
+            if obj.get("kind") not in _KINDS_AROUND:
+                kinds = ", ".join(_KINDS_AROUND)
+                raise ParameterError(
+                    f"must be an object of kind {kinds}; nothing else is looked at", f"objects[{i}]"
+                )
+        return self
 
 
 class CaseMetadata(Model):
