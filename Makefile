@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: help demo test lint docs manifests bench profile run pins clean
+.PHONY: help demo test lint docs manifests types bench profile run pins clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -55,6 +55,9 @@ docs: $(DEV) ## write the reference pages, and what of the chart follows from th
 
 manifests: docs ## write the plain manifests, which are the rendered chart
 	@$(BIN)/python -m manifests.generate --helm "$$($(BIN)/python -m tests.e2e.helm.build)"
+
+types: $(DEV) ## how Kubernetes merges its built-in kinds, from the OpenAPI of a real API server
+	@$(BIN)/python -m tests.e2e.applied_types
 
 bench: $(DEV) ## reviews a second against a constant server, in one run (ARGS=--quick)
 	@$(BIN)/python -m tests.bench $(ARGS)

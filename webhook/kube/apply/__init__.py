@@ -1,0 +1,18 @@
+"""Merging an apply configuration into an object, as Kubernetes does it for a MutatingAdmissionPolicy.
+
+    merged = apply(deployment, {"spec": {"replicas": 3}}, types.of(kind))
+
+Maps are merged key by key, lists item by item where their type says by which keys, everything else is replaced. What
+cannot be merged without losing what was there (atomic lists, maps and structures) may not be applied at all.
+Source: k8s.io/apiserver 1.36 ``pkg/admission/plugin/policy/mutating/patch/smd.go``,
+sigs.k8s.io/structured-merge-diff v6.
+"""
+
+from __future__ import annotations
+
+from .merge import apply
+from .patch import apply_operations
+from .problem import CannotApply
+from .types import Type, of
+
+__all__ = ["CannotApply", "Type", "apply", "apply_operations", "of"]
