@@ -12,11 +12,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from manifests.generate import chart_files
-from webhook.adapters.policy_files import built_in_catalog_document, load
+from webhook.adapters.policy_files import Written, built_in_catalog_document, load
+from webhook.adapters.rule_examples import example_of
 from webhook.checks import CHECKS
 from webhook.cli.explain import judged_kinds, parameter_rows
 from webhook.cli.main import COMMANDS, Command
+from webhook.cli.output import Style
+from webhook.cli.review_output import diff_lines, to_yaml
 from webhook.cli.schema import crd_manifest, json_schema_text
 from webhook.engine.ruleset import CompiledPolicy
 from webhook.kube.accelerators import Accelerator, catalog_from_documents
@@ -72,16 +77,101 @@ def _rule(rule: type[Rule]) -> Iterator[str]:
     for name, type_, default, description in rows:
         default = default if default in ("", "required") else f"`{default.removeprefix('default ')}`"
         yield f"| `{name}` | {_cell(as_markdown(type_))} | {_cell(default)} | {_cell(as_markdown(description))} |"
-    using = [(policy.name, file) for policy, file in _shipped_policies() if _uses(policy, rule.name)]
+    using = [policy.name for policy, _ in _shipped_policies() if _uses(policy, rule.name)]
     if using:
-        links = ", ".join(f"[{name}](../../{file})" for name, file in using)
+        links = ", ".join(f"[{name}](policies.md#{name})" for name in using)
         yield from ("", f"Shipped policies that use it: {links}.")
+    yield from _example(rule)
+
+
+def _example(rule: type[Rule]) -> Iterator[str]:
+    """The rule at work, folded up: a reader of the specification asks for it."""
+    example = example_of(rule)
+    if example is None:
+        return
+    file = Path(example.file).relative_to(ROOT)
+    yield from ("", "<details>", "<summary>Example</summary>", "")
+    yield from (f"As [{example.policy}](../../{file}) has it:", "")
+    yield from _fenced("yaml", to_yaml(list(example.entries)))
+    if example.findings:
+        yield from ("Breaks the rule:", "")
+        yield from _fenced("yaml", to_yaml(example.obj))
+        yield from _fenced("text", "\n".join(f"{found.field}: {found.message}" for found in example.findings))
+        yield from ("Follows it:", "")
+        yield from _fenced("yaml", to_yaml(example.good))
+    else:
+        changed = diff_lines(example.obj, example.good, "as written", "as admitted", Style(on=False))
+        yield from _fenced("diff", "\n".join(changed))
+    yield "</details>"
+
+
+def _fenced(language: str, text: str) -> Iterator[str]:
+    yield from (f"```{language}", *text.rstrip().splitlines(), "```", "")
 
 
 @cache
-def _shipped_policies() -> tuple[tuple[CompiledPolicy, str], ...]:
-    loaded = load(ROOT / "policies")
-    return tuple((policy, str(Path(written.file).relative_to(ROOT))) for policy, written in loaded.policies)
+def _shipped_policies() -> tuple[tuple[CompiledPolicy, Written], ...]:
+    return load(ROOT / "policies").policies
+
+
+def policies_page() -> str:
+    """The policies that come with gpuward: what they are about, their rules and settings."""
+    lines = [
+        NOTE,
+        "",
+        "# Policies that come with gpuward",
+        "",
+        "They are meant to be taken as they are, or copied and edited: [how to write a policy](../policies.md). Each",
+        "has its cases beside it.",
+        "",
+        "| policy | category | severity | |",
+        "|---|---|---|---|",
+    ]
+    for policy, _ in _shipped_policies():
+        cells = (f"[{policy.name}](#{policy.name})", policy.category, policy.severity.value, policy.title)
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    for policy, written in _shipped_policies():
+        lines += _policy(policy, written)
+    return _page(lines)
+
+
+def _policy(policy: CompiledPolicy, written: Written) -> Iterator[str]:
+    file = Path(written.file).relative_to(ROOT)
+    spec = written.data["spec"]
+    annotations = written.data["metadata"].get("annotations", {})
+    yield from ("", f"## {policy.name}", "", f"{policy.title}.")
+    if description := annotations.get("gpuward.dev/description"):
+        yield from ("", as_markdown(" ".join(description.split())))
+    yield ""
+    yield f"Severity {policy.severity.value}, action {policy.action.value}:"
+    yield f"[{file.name}](../../{file}), [cases](../../{file.parent}/cases)."
+    yield ""
+    about = {key: spec[key] for key in ("match", "exclude") if key in spec}
+    if about:
+        yield from _fenced("yaml", to_yaml(about))
+    elif policy.object_checks:
+        kinds = dict.fromkeys(
+            kind for rule in policy.object_checks for kind in judged_kinds(type(rule.check))
+        )
+        yield from (f"It is about objects of the kinds {', '.join(kinds)}.", "")
+    else:
+        yield from ("It is about every pod, and every pod template in a workload.", "")
+    yield from ("| | rule | parameters |", "|---|---|---|")
+    for section in ("mutate", "validate"):
+        for i, entry in enumerate(spec.get(section, ())):
+            name = entry.get("rule", f"expression-{i}")
+            linked = name if "expression" in entry else f"[{name}](rules.md#{name})"
+            settings = entry.get("parameters") or {}
+            shown = (
+                f"CEL `{' '.join(entry['expression'].split())}`" if "expression" in entry else _flow(settings)
+            )
+            yield f"| {section} | {linked} | {_cell(shown)} |"
+
+
+def _flow(settings: JSONObject) -> str:
+    """Settings in one line, as they could stand in a policy."""
+    written = yaml.safe_dump(settings, default_flow_style=True, sort_keys=False, width=100_000).strip()
+    return f"`{written}`" if settings else ""
 
 
 def _uses(policy: CompiledPolicy, rule: str) -> bool:
@@ -235,6 +325,7 @@ def _crd_file(definition: JSONObject) -> str:
 GENERATED: Final[Mapping[str, Callable[[], str]]] = {
     "docs/reference/accelerators.md": accelerators_page,
     "docs/reference/cli.md": command_line_page,
+    "docs/reference/policies.md": policies_page,
     "docs/reference/rules.md": rules_page,
     "docs/reference/workloads.md": workloads_page,
     "docs/reference/policy.schema.json": json_schema_text,

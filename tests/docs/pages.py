@@ -19,6 +19,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 _FENCE: Final = re.compile(r"^(?P<indent> *)(?P<fence>`{3,})(?P<info>[^`]*)$")
 _HEADING: Final = re.compile(r"^#{1,6} +(?P<title>.+?) *$")
 _LINK: Final = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+# The text of a link may be code: only what is no link's text is taken out.
+_CODE: Final = re.compile(r"(?<!\[)`[^`\n]+`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,9 @@ def prose(page: Path) -> str:
 
 
 def links(page: Path) -> list[str]:
-    """The targets of a page's links."""
-    return [match["target"] for match in _LINK.finditer(prose(page))]
+    """The targets of a page's links; what stands in code marks is none."""
+    text = _CODE.sub("", prose(page))
+    return [match["target"] for match in _LINK.finditer(text)]
 
 
 def anchors(page: Path) -> set[str]:

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from webhook.checks import CHECKS
@@ -83,12 +83,42 @@ def _explanation(rule: type[Rule], style: Style, width: int) -> Iterator[str]:
     for name, type_, default, description in rows:
         yield f"    {style.cyan(name)}  {style.dim(f'{type_}, {default}' if default else type_)}"
         yield from textwrap.wrap(description, width, initial_indent=" " * 8, subsequent_indent=" " * 8)
+    yield from _example(rule, style)
     section = "validate" if issubclass(rule, Validation) else "mutate"
     yield ""
     yield style.bold("In a policy:")
     yield from (f"    {line}" for line in ("spec:", f"  {section}:", f"    - rule: {rule.name}"))
     if required := schema.get("required"):
         yield f"          parameters: {{{', '.join(f'{name}: ...' for name in required)}}}"
+
+
+def _example(rule: type[Rule], style: Style) -> Iterator[str]:
+    # Only for one rule: the examples are cases of policies, which are read for this.
+    from webhook.adapters.rule_examples import example_of
+    from webhook.cli.review_output import diff_lines, to_yaml
+
+    example = example_of(rule)
+    if example is None:
+        return
+    yield ""
+    yield style.bold(f"Example, from the policy {example.policy}:")
+    yield from _indented(to_yaml(list(example.entries)).splitlines())
+    yield ""
+    if not example.findings:
+        yield from _indented(diff_lines(example.obj, example.good, "as written", "as admitted", style))
+        return
+    yield style.bold("  Breaks the rule:")
+    yield from _indented(to_yaml(example.obj).splitlines())
+    yield ""
+    for finding in example.findings:
+        yield from _indented([style.yellow(f"{finding.field}: {finding.message}")])
+    yield ""
+    yield style.bold("  Follows it:")
+    yield from _indented(to_yaml(example.good).splitlines())
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (f"    {line}" for line in lines)
 
 
 def judged_kinds(check: type[ObjectCheck]) -> list[str]:
