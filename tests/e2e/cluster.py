@@ -281,6 +281,10 @@ class ControlPlane:
         assert isinstance(answer, dict)
         return answer
 
+    def connection(self, timeout: float = 15) -> http.client.HTTPSConnection:
+        """A connection to the API server as an administrator, for what `api` does not show: headers, impersonation."""
+        return http.client.HTTPSConnection("127.0.0.1", self._port, context=self._tls, timeout=timeout)
+
     # Things that tests need
 
     def create_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
@@ -473,7 +477,7 @@ class ControlPlane:
         content_type: str = "application/json",
         timeout: float = 15,
     ) -> tuple[int, bytes]:
-        connection = http.client.HTTPSConnection("127.0.0.1", self._port, context=self._tls, timeout=timeout)
+        connection = self.connection(timeout)
         with contextlib.closing(connection):
             payload = None if body is None else json.dumps(body)
             connection.request(

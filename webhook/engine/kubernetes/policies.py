@@ -30,15 +30,15 @@ class Binding:
     """Where a policy is in force.
 
     ``matcher`` is None where the policy is in force for all that it matches, ``parameters`` where there are none: they
-    are null then. ``action`` is the strongest of the binding's actions, ``audits`` whether Audit is one of them; a
-    binding of a mutating policy has neither meaning.
+    are null then. ``actions`` are the validationActions as they are written, ``action`` is the strongest of them; the
+    bindings of a mutating policy have none.
     """
 
     name: str
     matcher: ResourceMatcher | None
     parameters: Parameters | None
     action: Action = Action.ENFORCE
-    audits: bool = False
+    actions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

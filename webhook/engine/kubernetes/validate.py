@@ -8,9 +8,10 @@ Source: k8s.io/apiserver ``pkg/admission/plugin/policy/validating``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import orjson
 
 from webhook.engine.kubernetes.incoming import Incoming
 from webhook.engine.kubernetes.invoke import Invocation, conditions_hold, invocations
@@ -44,14 +45,13 @@ class Verdict:
 
     def record(self, policy: ValidatingPolicy, binding: Binding, index: int, message: str) -> None:
         """Take a violation for the audit log."""
-        action = _ACTION_NAMES[binding.action]
         self._failures.append(
             {
                 "message": message,
                 "policy": policy.name,
                 "binding": binding.name,
                 "expressionIndex": index,
-                "validationActions": list(dict.fromkeys((action, "Audit"))),
+                "validationActions": binding.actions,
             }
         )
 
@@ -60,11 +60,8 @@ class Verdict:
         """For the API server's audit log."""
         annotations = {key: ", ".join(values) for key, values in self._annotations.items()}
         if self._failures:
-            annotations[FAILURES_ANNOTATION] = json.dumps(self._failures, ensure_ascii=False)
+            annotations[FAILURES_ANNOTATION] = orjson.dumps(self._failures).decode()
         return annotations
-
-
-_ACTION_NAMES: Final = {Action.ENFORCE: "Deny", Action.WARN: "Warn", Action.AUDIT: "Audit"}
 
 
 def judge(policies: Iterable[ValidatingPolicy], incoming: Incoming, mode: Mode) -> Verdict:
@@ -132,7 +129,7 @@ class _Evaluation(NamedTuple):
 
     def violated(self, index: int, finding: Finding) -> Finding:
         """The finding, recorded for the audit log where the binding asks for it."""
-        if self.invocation.binding.audits and (self.policy.fail_closed or not finding.error):
+        if "Audit" in self.invocation.binding.actions and (self.policy.fail_closed or not finding.error):
             self.verdict.record(self.policy, self.invocation.binding, index, finding.message)
         return finding
 

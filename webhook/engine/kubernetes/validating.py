@@ -81,7 +81,7 @@ def compile_validating_binding(
         matcher=None if spec.matchResources is None else ResourceMatcher(spec.matchResources),
         parameters=parameters,
         action=next(_ACTIONS[action] for action in _STRONGEST_FIRST if action in actions),
-        audits="Audit" in actions,
+        actions=tuple(actions),
     )
 
 
