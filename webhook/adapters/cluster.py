@@ -1,4 +1,4 @@
-"""The connection to the API server: where it is, who we are, and plain GET requests.
+"""The connection to the API server: where it is, who we are, and plain requests.
 
 The generated API classes of the client package (``CoreV1Api``) take two seconds and 130 MB to import, and
 turn every object into a model that would be turned back at once. So only the package's configuration and its
@@ -74,6 +74,20 @@ class Cluster:
             except orjson.JSONDecodeError:
                 raise ClusterError(f"{path}: the answer is not JSON") from None
 
+    async def send_json(
+        self, method: str, path: str, body: Any, *, content_type: str = "application/json", seconds: float
+    ) -> Any:
+        """The JSON that comes back for ``body``, JSON too, sent with POST, PUT or PATCH.
+
+        Raises:
+            ClusterError: there is no answer within ``seconds``, or it is an error.
+        """
+        async with self._call(method, path, (), body, content_type, seconds=seconds) as response:
+            try:
+                return orjson.loads(await response.read())
+            except orjson.JSONDecodeError:
+                raise ClusterError(f"{path}: the answer is not JSON") from None
+
     @asynccontextmanager
     async def get(
         self, path: str, query: Sequence[tuple[str, str]] = (), *, seconds: float
@@ -83,21 +97,40 @@ class Cluster:
         Raises:
             ClusterError: there is no complete answer within ``seconds``, or it is an error.
         """
+        async with self._call("GET", path, query, seconds=seconds) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]],
+        body: Any = None,
+        content_type: str | None = None,
+        *,
+        seconds: float,
+    ) -> AsyncIterator[ClientResponse]:
         from aiohttp import ClientError
+
+        headers = {"Accept": "application/json"}
+        if content_type is not None:
+            headers["Content-Type"] = content_type
 
         try:
             client = await self._connected()
             request = await client.param_serialize(
-                "GET",
+                method,
                 path,
                 query_params=list(query),
-                header_params={"Accept": "application/json"},
+                header_params=headers,
+                body=body,
                 auth_settings=["BearerToken"],
             )
             answer = await client.call_api(*request, _request_timeout=seconds)
             response: ClientResponse = answer.response
             async with response:
-                if response.status != 200:
+                if response.status not in (200, 201):
                     raise ClusterError(f"{path}: {_reason(await response.read(), response)}", response.status)
                 try:
                     yield response
