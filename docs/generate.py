@@ -259,17 +259,32 @@ def _arguments(command: Command) -> Iterator[str]:
     """A table of a command's arguments. argparse's own help differs from one Python to the next."""
     parser = argparse.ArgumentParser(prog=f"gpuward {command.name}", add_help=False)
     import_module(command.module).add_arguments(parser)
+    yield from _argument_table(parser)
+    for actions in parser._actions:
+        if isinstance(actions, argparse._SubParsersAction):
+            for listed in actions._choices_actions:
+                yield from ("", f"### gpuward {command.name} {listed.dest}", "")
+                yield f"{(listed.help or '')[:1].upper()}{(listed.help or '')[1:]}."
+                yield from _argument_table(actions.choices[listed.dest])
+    if parser.epilog:
+        yield from ("", "```text", parser.epilog.strip(), "```")
+
+
+def _argument_table(parser: argparse.ArgumentParser) -> Iterator[str]:
     formatter = argparse.HelpFormatter(parser.prog)
-    if parser._actions:
+    actions = [
+        action
+        for action in parser._actions
+        if not isinstance(action, argparse._SubParsersAction | argparse._HelpAction)
+    ]
+    if actions:
         yield from ("", "| argument | |", "|---|---|")
-    for action in parser._actions:
+    for action in actions:
         written = ", ".join(f"`{option}`" for option in action.option_strings)
         if action.nargs != 0:
             written = f"{written} `{_placeholder(action)}`".strip()
         text = formatter._expand_help(action) if action.help else ""
         yield f"| {_cell(written)} | {_cell(text)} |"
-    if parser.epilog:
-        yield from ("", "```text", parser.epilog.strip(), "```")
 
 
 def _placeholder(action: argparse.Action) -> str:

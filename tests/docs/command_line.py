@@ -17,10 +17,14 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 
 
 def options(name: str) -> set[str]:
-    """The long options of one subcommand."""
-    return {
-        option
-        for action in parser_of(name)._actions  # argparse has no public way to list them
-        for option in action.option_strings
-        if option.startswith("--") and option != "--help"
-    }
+    """The long options of one subcommand, and of the actions below it."""
+    return _options(parser_of(name))
+
+
+def _options(parser: argparse.ArgumentParser) -> set[str]:
+    found: set[str] = set()
+    for action in parser._actions:  # argparse has no public way to list them
+        if isinstance(action, argparse._SubParsersAction):
+            found = found.union(*(_options(one) for one in action.choices.values()))
+        found |= {option for option in action.option_strings if option.startswith("--")}
+    return found - {"--help"}

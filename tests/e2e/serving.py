@@ -18,16 +18,19 @@ import trustme
 from tests.support import REPOSITORY
 
 READY = re.compile(r"serving admission on https://\S+?:(\d+)")
+ADMIN = re.compile(r"health and metrics on (http://\S+?),")
 START_SECONDS = 20
 STOP_SECONDS = 15
 
 
 class Served:
-    """One `gpuward serve` on 127.0.0.1 with a certificate of its own. A context manager."""
+    """One `gpuward serve` on 127.0.0.1 with a certificate of its own, or one of the cluster's. A context manager."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, own_certificate: bool = True) -> None:
+        """`arguments` come last and so win. Without `own_certificate` they say where there is one."""
         self.folder = folder
-        self._arguments = arguments
+        files = ("--tls-cert", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key"))
+        self._arguments = (*(files if own_certificate else ()), *arguments)
         authority = trustme.CA()
         pair = authority.issue_cert("127.0.0.1", "localhost")
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +46,6 @@ class Served:
     def __enter__(self) -> Self:
         command: Sequence[str] = [
             sys.executable, "-m", "webhook", "serve",
-            "--tls-cert", str(self.folder / "tls.crt"), "--tls-key", str(self.folder / "tls.key"),
             "--host", "127.0.0.1", "--port", "0", "--admin-port", "0", "--drain-delay", "0",
             *self._arguments,
         ]  # fmt: skip
@@ -58,6 +60,8 @@ class Served:
         while not ready.wait(0.05):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
+                self.process.wait()
+                self.__exit__()
                 raise RuntimeError("gpuward serve did not start:\n" + "".join(self.log))
         return self
 
@@ -68,6 +72,11 @@ class Served:
             if found := READY.search(line):
                 self.port = int(found[1])
                 ready.set()
+
+    @property
+    def admin_url(self) -> str:
+        """Of health and metrics, where there is an `--admin-port`."""
+        return next(found[1] for line in self.log if (found := ADMIN.search(line)))
 
     @property
     def url(self) -> str:

@@ -6,6 +6,7 @@ gpuward does not know is ``other``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -125,6 +126,24 @@ class Metrics:
             "When the serving certificate expires.",
             registry=registry,
         )
+        self.certificate_trusted: Final = Gauge(
+            "gpuward_tls_certificate_trusted",
+            "Whether the API server is told to trust the serving certificate; 1 where that is not looked at.",
+            registry=registry,
+        )
+        self.certificate_trusted.set(1)
+        self.ca_expiry: Final = Gauge(
+            "gpuward_tls_ca_expiry_timestamp_seconds",
+            "When the CA that gpuward signs with expires; +Inf where it keeps none.",
+            registry=registry,
+        )
+        self.ca_expiry.set(math.inf)
+        self._certificate_steps: Final = Counter(
+            "gpuward_certificate_steps",
+            "Steps done to the certificates in the Secret and in the webhook configurations.",
+            ["step"],
+            registry=registry,
+        )
         self.dropped_logs: Final = Gauge(
             "gpuward_log_lines_dropped",
             "Log lines lost because they could not be written.",
@@ -176,6 +195,10 @@ class Metrics:
             self._exceptions.labels(use.policy, use.rule, use.exception).inc()
         if break_glass is not None:
             self._break_glass.labels(break_glass.name).inc()
+
+    def certificate_step(self, step: str) -> None:
+        """Count a step that was done to the certificates, a word of a closed set."""
+        self._certificate_steps.labels(step).inc()
 
     def policies_loaded(self, count: int, when: float, *, first: bool = False) -> None:
         """Note a policy set that came into force at ``when`` (Unix time)."""

@@ -38,6 +38,7 @@ COMMANDS: Final = (
         "review", "review manifests offline: what admission would change and reject", "webhook.cli.review"
     ),
     Command("serve", "run the admission webhook", "webhook.cli.serve"),
+    Command("certs", "show, rotate or install the webhook's certificates", "webhook.cli.certs"),
     Command("lint", "check policy files", "webhook.cli.lint"),
     Command("test", "run the cases of policies", "webhook.cli.test"),
     Command("explain", "list the rules, or explain one", "webhook.cli.explain"),

@@ -14,6 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from webhook.adapters import policy_files
+from webhook.cli.certificates import (
+    DEFAULT_CONFIGURATION,
+    add_wanted_arguments,
+    comma_list,
+    wanted_from,
+)
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS
 from webhook.cli.policies import add_policies_argument
 from webhook.policy.findings import Mode
@@ -21,6 +27,8 @@ from webhook.server.durations import parse_duration
 from webhook.server.limits import MAX_IN_FLIGHT
 
 if TYPE_CHECKING:
+    from certs.renew import Wanted
+    from webhook.server.certificates import CertificateSettings
     from webhook.server.settings import Settings
 
 # Namespaces the cluster itself lives in: admission there can stop the cluster from mending itself.
@@ -31,6 +39,9 @@ _DRAIN_SECONDS: Final = 5.0
 
 _DEV_HOST: Final = "127.0.0.1"
 _DEV_NAMES: Final = ("localhost", _DEV_HOST, "::1")
+
+# The most of a rotation that may pass without news: a CA is retired after the whole of it.
+_STALE_SHARE: Final = 0.5
 
 _EPILOG: Final = """signals:
   SIGTERM, SIGINT  stop: not ready at once, then serve on for --drain-delay, finish, exit 0
@@ -52,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how often to look whether the policy files have changed (default: 1s)",
     )  # fmt: skip
     _add_serving_arguments(parser.add_argument_group("serving"))
+    _add_certificate_arguments(parser.add_argument_group("certificates"))
     _add_mode_arguments(parser.add_argument_group("cluster and modes"))
     stopping = parser.add_argument_group("stopping")
     stopping.add_argument(
@@ -72,10 +84,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_serving_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--tls-cert", metavar="FILE", help="serving certificate, PEM, with its chain; followed"
-    )
-    group.add_argument("--tls-key", metavar="FILE", help="its private key, PEM; followed")
-    group.add_argument(
         "--dev", action="store_true",
         help="a throw-away CA, on localhost; without --kubeconfig also --no-cluster --default-mode enforce",
     )  # fmt: skip
@@ -91,6 +99,30 @@ def _add_serving_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max-in-flight", type=_count, default=MAX_IN_FLIGHT, metavar="N",
         help=f"reviews at once in each worker; more are answered 503 (default: {MAX_IN_FLIGHT})",
+    )  # fmt: skip
+
+
+def _add_certificate_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--tls-cert", metavar="FILE", help="serving certificate, PEM, with its chain; followed"
+    )
+    group.add_argument("--tls-key", metavar="FILE", help="its private key, PEM; followed")
+    group.add_argument(
+        "--cert-secret", metavar="NAME", type=_secret,
+        help="make and renew the certificate, in this Secret of $POD_NAMESPACE, or NAMESPACE/NAME",
+    )  # fmt: skip
+    add_wanted_arguments(group)
+    group.add_argument(
+        "--cert-poll", type=_seconds, default=5.0, metavar="DURATION",
+        help="how often to look at the Secret and the webhook configurations (default: 5s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--client-ca", metavar="FILE",
+        help="callers have to show a certificate of one of these CAs, PEM; followed",
+    )  # fmt: skip
+    group.add_argument(
+        "--client-names", metavar="NAMES", default="",
+        help="the common names or SANs of callers that are served (default: any of --client-ca)",
     )  # fmt: skip
 
 
@@ -122,16 +154,46 @@ def run(args: argparse.Namespace) -> int:
         return _could_not_run(wrong)
     with ExitStack() as cleanup:
         ca = _make_dev_certificate(args, cleanup) if args.dev else None
-        return _serve(args, cleanup, ca)
+        try:
+            certificates = _certificate_settings(args, cleanup)
+        except ValueError as error:
+            return _could_not_run(str(error))
+        return _serve(args, cleanup, ca, certificates)
 
 
 def _contradiction(args: argparse.Namespace) -> str | None:
     """What is wrong with the flags as a whole."""
-    given = bool(args.tls_cert), bool(args.tls_key)
-    if args.dev and any(given):
-        return "--dev makes its own certificate; leave out --tls-cert and --tls-key"
-    if not args.dev and not all(given):
-        return "a serving certificate is needed: --tls-cert and --tls-key, or --dev to try it on localhost"
+    files = bool(args.tls_cert), bool(args.tls_key)
+    if args.dev and (any(files) or args.cert_secret):
+        return "--dev makes its own certificate; leave out --tls-cert, --tls-key and --cert-secret"
+    if any(files) and args.cert_secret:
+        return "--cert-secret makes the certificate; leave it out, or --tls-cert and --tls-key"
+    if not args.dev and not args.cert_secret and not all(files):
+        return (
+            "a serving certificate is needed: --cert-secret to have one made and renewed, "
+            "--tls-cert and --tls-key, or --dev to try it on localhost"
+        )
+    if args.client_names and not args.client_ca:
+        return "--client-names needs --client-ca: without it callers show no certificate"
+    return _contradiction_of_cluster(args)
+
+
+def _contradiction_of_cluster(args: argparse.Namespace) -> str | None:
+    needs_cluster = next(
+        (
+            flag
+            for flag, value in (
+                ("--cert-secret", args.cert_secret),
+                ("--webhook-configurations", args.webhook_configurations),
+            )
+            if value
+        ),
+        None,
+    )
+    if args.no_cluster and needs_cluster:
+        return f"--no-cluster and {needs_cluster} contradict each other"
+    if args.cert_secret and not args.cert_secret[0]:
+        return "--cert-secret names no namespace and $POD_NAMESPACE is not set: write it NAMESPACE/NAME"
     if args.no_cluster and args.kubeconfig:
         return "--no-cluster and --kubeconfig contradict each other"
     if args.no_cluster and not args.default_mode:
@@ -142,16 +204,18 @@ def _contradiction(args: argparse.Namespace) -> str | None:
     return None
 
 
-def _serve(args: argparse.Namespace, cleanup: ExitStack, ca: Path | None) -> int:
+def _serve(
+    args: argparse.Namespace, cleanup: ExitStack, ca: Path | None, certificates: CertificateSettings | None
+) -> int:
     from webhook.adapters.cluster import Cluster, ClusterConfigError
     from webhook.server.run import Prepared, bind, serve, serve_with_workers
     from webhook.server.tls import CertificateError, ServingCertificate
 
-    settings = _settings(args)
+    settings = _settings(args, certificates)
     try:
         if settings.cluster:
             Cluster(settings.kubeconfig)
-        certificate = ServingCertificate(settings.certificate, settings.key)
+        certificate = ServingCertificate(settings.certificate, settings.key, settings.client_ca)
     except (CertificateError, ClusterConfigError) as error:
         return _could_not_run(str(error))
     loaded = policy_files.load(settings.policies)
@@ -174,7 +238,7 @@ def _serve(args: argparse.Namespace, cleanup: ExitStack, ca: Path | None) -> int
     return CLEAN
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def _settings(args: argparse.Namespace, certificates: CertificateSettings | None) -> Settings:
     from webhook.server.settings import Settings
 
     exempt = {name.strip() for name in args.exempt_namespaces.split(",")}
@@ -183,6 +247,9 @@ def _settings(args: argparse.Namespace) -> Settings:
         policies=policy_files.default_policies_path(args.policies),
         certificate=Path(args.tls_cert),
         key=Path(args.tls_key),
+        client_ca=Path(args.client_ca) if args.client_ca else None,
+        client_names=frozenset(comma_list(args.client_names)),
+        certificates=certificates,
         cluster=not args.no_cluster,
         kubeconfig=args.kubeconfig,
         default_mode=Mode(args.default_mode) if args.default_mode else None,
@@ -214,6 +281,45 @@ def _make_dev_certificate(args: argparse.Namespace, cleanup: ExitStack) -> Path:
     return folder / "ca.crt"
 
 
+def _certificate_settings(args: argparse.Namespace, cleanup: ExitStack) -> CertificateSettings | None:
+    """What to do about certificates beyond following files, in a folder that lasts until the server ends.
+
+    Raises:
+        ValueError: the flags do not make sense together.
+    """
+    configurations = comma_list(args.webhook_configurations or "")
+    if not args.cert_secret and not configurations:
+        return None
+    from certs.install import Place
+    from webhook.server.certificates import CertificateSettings
+
+    # The names of the Service are with the Secret; a mounted certificate has what names it has.
+    namespace, secret = args.cert_secret or ("", "")
+    wanted = wanted_from(args, namespace) if secret else None
+    folder = Path(tempfile.mkdtemp(prefix="gpuward-certificates-"))
+    cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+    if wanted is not None:
+        _make_stand_in(args, folder, wanted)
+    return CertificateSettings(
+        folder=folder,
+        place=Place(namespace, secret, configurations or (DEFAULT_CONFIGURATION,)),
+        wanted=wanted,
+        poll=args.cert_poll,
+        stale=parse_duration(args.cert_overlap) * _STALE_SHARE,
+    )
+
+
+def _make_stand_in(args: argparse.Namespace, folder: Path, wanted: Wanted) -> None:
+    """A certificate that nobody trusts, so that the server runs, not ready, until it has one from the Secret."""
+    from certs.mint import mint_ca, mint_leaf
+    from webhook.server.certificates import PairFolder
+
+    now = datetime.now(UTC)
+    pair = PairFolder(folder)
+    pair.put(mint_leaf(mint_ca("gpuward stand-in CA", now), wanted.names, now))
+    args.tls_cert, args.tls_key = str(pair.certificate), str(pair.key)
+
+
 def _announce(ca: Path | None, webhook: str, health: str | None, policies: int) -> None:
     # Whoever started the server waits for this line, perhaps through a pipe.
     and_health = f", health and metrics on {health}" if health else ""
@@ -237,6 +343,13 @@ def _seconds(text: str) -> float:
     if seconds < 0:
         raise argparse.ArgumentTypeError("must not be negative")
     return seconds
+
+
+def _secret(text: str) -> tuple[str, str]:
+    namespace, slash, name = text.rpartition("/")
+    if not name or (slash and not namespace) or "/" in namespace:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither NAME nor NAMESPACE/NAME")
+    return namespace or os.environ.get("POD_NAMESPACE", ""), name
 
 
 def _port(text: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -25,10 +25,25 @@ KEEP_ALIVE_SECONDS: Final = 120
 _LINGER_SECONDS: Final = 2
 
 
+Admits = Callable[[asyncio.BaseTransport], bool]
+"""Whether the caller at the other end of a new connection is served."""
+
+
 class Connection(web.RequestHandler):
     """One connection of one client."""
 
-    __slots__ = ()
+    __slots__ = ("_admits",)
+
+    def __init__(self, admits: Admits | None, manager: Listener, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._admits: Final = admits
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, or end at once where the caller is none that is served."""
+        super().connection_made(transport)
+        if self._admits is not None and not self._admits(transport):
+            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
 
     def handle_error(
         self,
@@ -51,17 +66,21 @@ class Connection(web.RequestHandler):
 class Listener(web.Server):
     """Makes a ``Connection`` for each client; ``handler`` answers its requests."""
 
-    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[Reply]]) -> None:
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[Reply]], admits: Admits | None = None
+    ) -> None:
         super().__init__(handler)
+        self._admits: Final = admits
         self._event_loop: Final = asyncio.get_running_loop()
 
     def __call__(self) -> web.RequestHandler:
         return Connection(
+            self._admits,
             self,
             loop=self._event_loop,
             logger=logger,
             # The default is meant for people reading logs of a web site; here a decision log says more.
-            access_log=None,  # type: ignore[arg-type]  # documented as the way to have none
+            access_log=None,  # documented as the way to have none
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             lingering_time=_LINGER_SECONDS,
             # A compressed body is refused; to unpack it first would be work for nothing.

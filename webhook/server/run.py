@@ -141,7 +141,15 @@ def _work(
     log = set_up(server.settings.log_format, server.settings.log_level)
 
     async def main() -> None:
-        worker = Worker(server.settings, server.ruleset, server.policies_digest, server.certificate, log)
+        worker = Worker(
+            server.settings,
+            server.ruleset,
+            server.policies_digest,
+            server.certificate,
+            log,
+            # One for all; it is replaced when it dies, as any worker.
+            keeps_certificates=listening is server.listening[0],
+        )
         await worker.run(listening, ready, admin=admin, channel=channel)
 
     try:

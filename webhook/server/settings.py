@@ -7,6 +7,7 @@ from pathlib import Path
 
 from webhook.adapters.logs import LogFormat
 from webhook.policy.findings import Mode
+from webhook.server.certificates import CertificateSettings
 from webhook.server.limits import MAX_IN_FLIGHT
 
 
@@ -14,7 +15,9 @@ from webhook.server.limits import MAX_IN_FLIGHT
 class Settings:
     """The settings of a server process; times are in seconds.
 
-    ``kubeconfig`` is as for ``Cluster``; without
+    With ``client_ca``, a file, callers have to show a certificate of one of its CAs; ``client_names`` are the common
+    names and SANs that are served, any where it is empty. ``certificates`` is None where nothing is done about them
+    but following the files. ``kubeconfig`` is as for ``Cluster``; without
     ``cluster`` none is asked. ``drain_delay`` is how long it goes on serving after it has said that it is not
     ready, ``shutdown_timeout`` how long calls under way may take after that.
     """
@@ -22,6 +25,9 @@ class Settings:
     policies: Path
     certificate: Path
     key: Path
+    client_ca: Path | None = None
+    client_names: frozenset[str] = frozenset()
+    certificates: CertificateSettings | None = None
     cluster: bool = True
     kubeconfig: str | None = None
     default_mode: Mode | None = None

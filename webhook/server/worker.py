@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import signal
 import socket
 import ssl
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from certs.renew import Step
 from webhook.adapters.cluster import Cluster
 from webhook.adapters.logs import DirectLogWriter, stack
 from webhook.adapters.metrics import Metrics
@@ -21,13 +23,14 @@ from webhook.adapters.policy_reload import PolicyReload
 from webhook.engine.ruleset import Ruleset
 from webhook.server.admission import Admission
 from webhook.server.app import AdminApp, WebhookApp
+from webhook.server.certificates import CertificateKeeper, TrustState
 from webhook.server.connections import Listener
 from webhook.server.health import Check, Health, State
 from webhook.server.limits import Gate
 from webhook.server.record import Recorder
 from webhook.server.settings import Settings
 from webhook.server.status import Status, tell
-from webhook.server.tls import ServingCertificate
+from webhook.server.tls import ServingCertificate, names_of_client
 from webhook.version import __version__
 
 logger: Final = logging.getLogger("gpuward.server")
@@ -36,6 +39,9 @@ _BACKLOG: Final = 1024
 _HANDSHAKE_SECONDS: Final = 10
 _GOODBYE_SECONDS: Final = 2
 _HANG_UP_SECONDS: Final = 0.1
+
+# How often is read what one process has found out for all about who trusts the certificate.
+_TRUST_SECONDS: Final = 0.5
 
 
 class Worker:
@@ -48,8 +54,11 @@ class Worker:
         policies_digest: str,
         certificate: ServingCertificate,
         log: DirectLogWriter,
+        *,
+        keeps_certificates: bool = True,
     ) -> None:
-        """To be made in the event loop it will run in. ``policies_digest`` is of the files of ``ruleset``."""
+        """To be made in the event loop it will run in. ``policies_digest`` is of the files of ``ruleset``. Of several
+        workers one ``keeps_certificates`` for all."""
         self._settings: Final = settings
         self._certificate: Final = certificate
         self._stop: Final = asyncio.Event()
@@ -67,6 +76,13 @@ class Worker:
         self._gate: Final = Gate(settings.max_in_flight)
         self._cluster: Final = Cluster(settings.kubeconfig) if settings.cluster else None
         self._namespaces: Final = ClusterNamespaces(self._cluster) if self._cluster else None
+        certificates = settings.certificates
+        self._trust: Final = TrustState(certificates) if certificates else None
+        self._keeper: Final = (
+            CertificateKeeper(certificates, Cluster(settings.kubeconfig), did=self._certificate_step)
+            if certificates and keeps_certificates
+            else None
+        )
         # Not `or`: a cache that has not listed anything yet is empty, and so is false.
         namespaces: Namespaces = EveryNamespace() if self._namespaces is None else self._namespaces
         recorder = Recorder(self.metrics)
@@ -88,6 +104,9 @@ class Worker:
         metrics.policies_loaded(len(self._policies.ruleset.names()), self._policies.loaded_at, first=True)
         metrics.in_flight.set_function(lambda: self._gate.in_flight)
         metrics.certificate_expiry.set_function(lambda: self._certificate.expires_at.timestamp())
+        if (trust := self._trust) is not None:
+            metrics.certificate_trusted.set_function(lambda: trust.state(self._certificate.chain).ready)
+            metrics.ca_expiry.set_function(lambda: trust.ca_expires_at or math.inf)
         metrics.dropped_logs.set_function(lambda: log.dropped)
         metrics.namespaces_synced.set(1)
         if (namespaces := self._namespaces) is not None:
@@ -101,6 +120,9 @@ class Worker:
         else:
             self.metrics.policies_loaded(len(ruleset.names()), self._policies.loaded_at)
 
+    def _certificate_step(self, step: Step) -> None:
+        self.metrics.certificate_step(step.value)
+
     @property
     def policy_count(self) -> int:
         """How many policies are in force."""
@@ -109,12 +131,15 @@ class Worker:
     # Readiness
 
     def _checks(self) -> list[Check]:
-        return [
+        checks: list[Check] = [
             ("policies", self._policies_state),
             ("certificate", self._certificate_state),
             ("namespaces", self._namespaces_state),
             ("shutdown", self._shutdown_state),
         ]
+        if (trust := self._trust) is not None:
+            checks.insert(2, ("trust", lambda: trust.state(self._certificate.chain)))
+        return checks
 
     def _policies_state(self) -> State:
         policies = self._policies
@@ -171,7 +196,7 @@ class Worker:
         if channel is None:
             loop.add_signal_handler(signal.SIGINT, self._asked_to_stop)
         _settle_memory()
-        webhook_listener = Listener(self._app.answer)
+        webhook_listener = Listener(self._app.answer, self._admits if self._settings.client_names else None)
         webhook_server = await loop.create_server(
             webhook_listener,
             sock=listening,
@@ -184,6 +209,10 @@ class Worker:
         if admin is not None:
             await loop.create_server(admin_listener, sock=admin)
         background = [asyncio.create_task(self._policies.run()), asyncio.create_task(self._certificate.run())]
+        if self._trust is not None:
+            background.append(asyncio.create_task(self._follow_trust(self._trust)))
+        if self._keeper is not None:
+            background.append(asyncio.create_task(self._keeper.run()))
         if self._namespaces is not None:
             background.append(asyncio.create_task(self._namespaces.run()))
         announce = asyncio.create_task(self._announce(ready))
@@ -207,6 +236,21 @@ class Worker:
                 await self._cluster.reset()
         for task in broken:
             task.result()
+
+    async def _follow_trust(self, trust: TrustState) -> None:
+        while True:
+            trust.look()
+            await asyncio.sleep(_TRUST_SECONDS)
+
+    def _admits(self, connection: asyncio.BaseTransport) -> bool:
+        names = names_of_client(connection.get_extra_info("peercert"))
+        if names & self._settings.client_names:
+            return True
+        logger.warning(
+            "a caller with the certificate of somebody else was turned away",
+            extra={"fields": {"names": sorted(names), "served": sorted(self._settings.client_names)}},
+        )
+        return False
 
     def _status(self) -> Status:
         checks = [(name, check()) for name, check in self._checks()]
