@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from webhook.checks.wording import short
+from webhook.kube.names import label_key_problem
 from webhook.kube.shape import JSONObject, indexed, items, text
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.problems import did_you_mean
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from webhook.kube.pod import Pod
 
 _EFFECTS: Final = ("NoSchedule", "NoExecute", "PreferNoSchedule")
-_KEY: Final = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
 # Taints of Kubernetes' own, for which it adds tolerations to pods itself.
 _SYSTEM_PREFIX: Final = "node.kubernetes.io/"
 
@@ -114,7 +113,7 @@ class NoAcceleratorSquatting(Check):
 def _parse(written: str, field: str) -> tuple[str, _Guard]:
     rest, colon, effect = written.partition(":")
     key, equals, value = rest.partition("=")
-    if not _KEY.fullmatch(key):
+    if label_key_problem(key):
         raise ParameterError(
             f'"{short(written)}" is no taint; write KEY, KEY:EFFECT or KEY=VALUE:EFFECT', field
         )

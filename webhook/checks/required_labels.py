@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from annotated_types import MinLen
 
 from webhook.checks.wording import listed, short
+from webhook.kube.names import label_key_problem, label_value_problem
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.rule import Check, Context, ParameterError, Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Pod
 
-# Source: k8s.io/apimachinery pkg/util/validation (IsQualifiedName, IsValidLabelValue).
-_NAME: Final = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_DOMAIN_PART: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
-_KEY: Final = re.compile(rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*/)?{_NAME}")
-_VALUE: Final = re.compile(rf"(?:{_NAME})?")
 _LONGEST_VALUE: Final = 63
 
 
@@ -121,13 +117,17 @@ def _matches(pattern: re.Pattern[str] | None, value: str) -> bool:
 
 
 def _compile(label: RequiredLabel, field: str) -> _Demand:
-    if not _KEY.fullmatch(label.key):
-        raise ParameterError(f'"{short(label.key)}" cannot be the key of a label', f"{field}.key")
+    if problem := label_key_problem(label.key):
+        raise ParameterError(
+            f'"{short(label.key)}" cannot be the key of a label, which {problem}', f"{field}.key"
+        )
     if label.pattern is not None and label.allowedValues:
         raise ParameterError("give either pattern or allowedValues, not both", f"{field}.pattern")
     for value in label.allowedValues:
-        if not _VALUE.fullmatch(value):
-            raise ParameterError(f'"{short(value)}" cannot be the value of a label', f"{field}.allowedValues")
+        if problem := label_value_problem(value):
+            raise ParameterError(
+                f'"{short(value)}" cannot be the value of a label, which {problem}', f"{field}.allowedValues"
+            )
     if label.pattern is None:
         values = label.allowedValues
         return _Demand(label.key, None, frozenset(values), listed(values, "or") if values else "a value")

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final, Literal
 from annotated_types import Ge, Le, MinLen
 
 from webhook.kube.accelerators import Accelerator, NodeRequirement
+from webhook.kube.names import label_key_problem, label_value_problem
 from webhook.kube.path import MISSING
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject, items, mapping
-from webhook.mutations.names import label_key_problem, label_value_problem
 from webhook.policy.draft import Draft
 from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from webhook.kube.accelerators import Accelerator
+from webhook.kube.names import label_key_problem, label_value_problem
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject
-from webhook.mutations.names import label_key_problem, label_value_problem
 from webhook.policy.draft import Draft
 from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 

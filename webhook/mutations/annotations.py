@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final
 
 from annotated_types import MinLen
 
+from webhook.kube.names import annotation_key_problem
 from webhook.kube.path import render
 from webhook.kube.pod import Pod
-from webhook.mutations.names import annotation_key_problem
 from webhook.policy.draft import Draft
 from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from annotated_types import MinLen
 
+from webhook.kube.names import annotation_key_problem, label_key_problem, variable_name_problem
 from webhook.kube.pod import Container, Pod
 from webhook.kube.shape import JSONObject, items
 from webhook.mutations.devices import accelerator_count
-from webhook.mutations.names import annotation_key_problem, label_key_problem, variable_name_problem
 from webhook.policy.draft import Draft
 from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar, Final, NamedTuple
 
+from webhook.kube.names import label_key_problem
 from webhook.kube.path import render
 from webhook.kube.pod import Container, Pod
 from webhook.kube.quantity import QuantityError, multiply_quantity, parse_quantity, quantity_or_none
 from webhook.mutations.devices import MOST_ACCELERATORS, accelerator_count
-from webhook.mutations.names import label_key_problem
 from webhook.policy.draft import Draft
 from webhook.policy.problems import did_you_mean
 from webhook.policy.rule import Context, Mutation, ParameterError, Strict
