@@ -226,6 +226,11 @@ OFFENDER: dict[str, Any] = {
                     "capabilities": {"drop": ["NET_RAW"], "add": ["IPC_LOCK", "SYS_ADMIN"]},
                 },
                 volumeMounts=[{"name": "data", "mountPath": "/data", "readOnly": False}],
+                env=[
+                    {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}},
+                    {"name": "DB_PASSWORD", "value": "hunter2!"},
+                ],
+                envFrom=[{"secretRef": {"name": "all"}}, {"configMapRef": {"name": "settings"}}],
             ),
             container("second", image="nginx", resources=None),
         ]
@@ -259,6 +264,11 @@ KEYS = st.sampled_from(
         "effect",
         "hostPath",
         "path",
+        "value",
+        "valueFrom",
+        "matchLabels",
+        "tier",
+        "port",
     ]
 ) | st.text(max_size=4)
 ANYTHING = st.recursive(

@@ -48,7 +48,7 @@ def test_rule_is_explained_with_all_its_parameters(
 
 
 GOLDEN = REPOSITORY / "tests" / "golden" / "explain"
-SHOWN = ("max-accelerators", "no-privileged", "required-labels")
+SHOWN = ("max-accelerators", "no-privileged", "required-labels", "role-binding-subjects")
 
 
 def test_every_golden_text_has_its_rule() -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import MinLen
 
 from webhook.checks.wording import listed, short
+from webhook.kube.names import label_key_problem
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Names
-from webhook.policy.rule import Context, ObjectCheck, Strict
+from webhook.policy.rule import Context, ObjectCheck, ParameterError, Strict
 
 if TYPE_CHECKING:
     from webhook.kube.object import Object
@@ -57,6 +58,8 @@ class MonitorReleaseLabel(ObjectCheck):
 
     def __init__(self, parameters: Parameters, context: Context) -> None:
         super().__init__(parameters, context)
+        if problem := label_key_problem(parameters.key):
+            raise ParameterError(problem, "key")
         self._key = parameters.key
         self._values = Names(parameters.values)
         wanted = listed(parameters.values, "or") or "the name of the Prometheus release"

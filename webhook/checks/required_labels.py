@@ -30,10 +30,13 @@ class RequiredLabel(Strict):
     """A regular expression (Python's) that the whole value must match."""
     allowedValues: tuple[str, ...] = ()
     """The values of which it must have one."""
+    required: bool = True
+    """Whether pods must have the label; with false, only the value of those that have it is judged."""
 
 
 class _Demand(NamedTuple):
     key: str
+    required: bool
     pattern: re.Pattern[str] | None
     values: frozenset[str]
     # What a message says to write.
@@ -51,9 +54,9 @@ class RequiredLabels(Check):
         metadata.labels
 
     Allowed values:
-        Each label of ``labels`` is there; its value matches the ``pattern`` as a whole, or is one of
-        ``allowedValues``, or, where neither is given, is not empty. In a workload it is the labels of the pod
-        template that count: pods get theirs from there.
+        Each label of ``labels`` is there (unless ``required`` is false of it); its value matches the
+        ``pattern`` as a whole, or is one of ``allowedValues``, or, where neither is given, is not empty. In a
+        workload it is the labels of the pod template that count: pods get theirs from there.
 
     Remediation:
         Add the label to metadata.labels; in a workload, to the metadata of its pod template.
@@ -87,9 +90,11 @@ class RequiredLabels(Check):
     def __call__(self, pod: Pod) -> Iterator[Violation]:
         labels = pod.labels
         for demand in self._demands:
-            key, pattern, values, wanted = demand
+            key, required, pattern, values, wanted = demand
             value = labels.get(key)
             if value is None:
+                if not required:
+                    continue
                 yield Violation(
                     "label-missing",
                     pod.meta("labels", key),
@@ -130,9 +135,11 @@ def _compile(label: RequiredLabel, field: str) -> _Demand:
             )
     if label.pattern is None:
         values = label.allowedValues
-        return _Demand(label.key, None, frozenset(values), listed(values, "or") if values else "a value")
+        wanted = listed(values, "or") if values else "a value"
+        return _Demand(label.key, label.required, None, frozenset(values), wanted)
     try:
         pattern = re.compile(label.pattern)
     except re.error as error:
         raise ParameterError(f"not a regular expression: {error}", f"{field}.pattern") from error
-    return _Demand(label.key, pattern, frozenset(), f"a value that matches {short(label.pattern)}")
+    wanted = f"a value that matches {short(label.pattern)}"
+    return _Demand(label.key, label.required, pattern, frozenset(), wanted)

@@ -80,3 +80,13 @@ def lookup(root: Any, path: Path) -> Any:
             return MISSING
         node = node[segment]
     return node
+
+
+def present(root: Any, path: Path) -> Path:
+    """As much of a path as is there: where to say that the rest is missing."""
+    node = root
+    for depth, segment in enumerate(path):
+        node = lookup(node, (segment,))
+        if node is MISSING:
+            return path[:depth]
+    return path

@@ -45,3 +45,9 @@ def strings(parent: Any, key: str) -> tuple[str, ...]:
     """The strings in the list ``parent[key]``; empty where there is no such list."""
     value = parent.get(key)
     return tuple(item for item in value if type(item) is str) if type(value) is list else _EMPTY_LIST
+
+
+def indexed_strings(parent: Any, key: str) -> list[tuple[int, str]]:
+    """As ``strings``, each with its index in the original list."""
+    value = parent.get(key)
+    return [(i, item) for i, item in enumerate(value) if type(item) is str] if type(value) is list else []
