@@ -34,7 +34,7 @@ from webhook.policy.rule import Context
 from webhook.policy.validation import validate_document
 
 if TYPE_CHECKING:
-    from webhook.engine.kubernetes.policies import ValidatingPolicy
+    from webhook.engine.kubernetes.policies import MutatingPolicy, ValidatingPolicy
 
 ENVIRONMENT_VARIABLE: Final = "GPUWARD_POLICIES"
 
@@ -51,6 +51,8 @@ _KINDS: Final = (
     "WorkloadCatalog",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
     "List",
 )
 # Kubernetes' own, which are compiled together with the objects that hold their parameters.
@@ -122,14 +124,14 @@ class LoadedPolicies:
     exceptions: tuple[tuple[SharedException, Written], ...] = ()
     break_glass: tuple[tuple[CompiledBreakGlass, Written], ...] = ()
     context: Context = field(default_factory=lambda: Context(catalog_from_documents([])))
-    kubernetes: tuple[tuple[ValidatingPolicy, Written], ...] = ()
+    kubernetes: tuple[tuple[ValidatingPolicy | MutatingPolicy, Written], ...] = ()
     warnings: tuple[PolicyFileProblem, ...] = ()
 
-    def ruleset_of(self, policies: Iterable[CompiledPolicy | ValidatingPolicy]) -> Ruleset:
+    def ruleset_of(self, policies: Iterable[CompiledPolicy | ValidatingPolicy | MutatingPolicy]) -> Ruleset:
         """Some of the policies as a set of their own, with the catalogs, exceptions and break-glass of the whole."""
         shared = [exception for exception, _ in self.exceptions]
         own: list[CompiledPolicy] = []
-        kubernetes: list[ValidatingPolicy] = []
+        kubernetes: list[ValidatingPolicy | MutatingPolicy] = []
         for policy in policies:
             if isinstance(policy, CompiledPolicy):
                 own.append(with_exceptions(policy, shared))
@@ -139,8 +141,12 @@ class LoadedPolicies:
         if kubernetes:
             # Imported where there are any: most policy sets have none.
             from webhook.engine.kubernetes.admission import KubernetesAdmission
+            from webhook.engine.kubernetes.policies import MutatingPolicy, ValidatingPolicy
 
-            admission = KubernetesAdmission(kubernetes)
+            admission = KubernetesAdmission(
+                [policy for policy in kubernetes if isinstance(policy, ValidatingPolicy)],
+                [policy for policy in kubernetes if isinstance(policy, MutatingPolicy)],
+            )
         return Ruleset(
             own,
             self.context.catalog,
@@ -341,13 +347,13 @@ class _Loading:
         )
         if problems:
             return loaded
-        both: list[CompiledPolicy | ValidatingPolicy] = [policy for policy, _ in policies]
+        both: list[CompiledPolicy | ValidatingPolicy | MutatingPolicy] = [policy for policy, _ in policies]
         both += [policy for policy, _ in kubernetes]
         return replace(loaded, ruleset=loaded.ruleset_of(both))
 
     def _kubernetes(
         self,
-    ) -> tuple[tuple[tuple[ValidatingPolicy, Written], ...], tuple[PolicyFileProblem, ...]]:
+    ) -> tuple[tuple[tuple[ValidatingPolicy | MutatingPolicy, Written], ...], tuple[PolicyFileProblem, ...]]:
         """Kubernetes' own policies, and warnings about them. What is none of these is a problem."""
         if not self.others:
             return (), ()
@@ -359,7 +365,11 @@ class _Loading:
             self._problem(self.others[index], _unknown_kind(self.others[index].data))
         self.problems += [self.others[index].problem(problem) for index, problem in compiled.problems]
         warnings = tuple(self.others[index].problem(problem) for index, problem in compiled.warnings)
-        return tuple((policy, self.others[index]) for index, policy in compiled.validating), warnings
+        found: list[tuple[int, ValidatingPolicy | MutatingPolicy]] = [
+            *compiled.validating,
+            *compiled.mutating,
+        ]
+        return tuple((policy, self.others[index]) for index, policy in found), warnings
 
     def _compile(self, kind: str, compile_one: Callable[[JSONObject], T]) -> tuple[tuple[T, Written], ...]:
         """The good documents of a kind, which must have different names."""

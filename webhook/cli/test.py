@@ -20,7 +20,7 @@ from webhook.engine.coverage import Coverage
 from webhook.engine.ruleset import CompiledPolicy
 
 if TYPE_CHECKING:
-    from webhook.engine.kubernetes.policies import ValidatingPolicy
+    from webhook.engine.kubernetes.policies import MutatingPolicy, ValidatingPolicy
 
 EPILOG = """A case is a document of kind PolicyCase in the folder cases/ beside the policy:
 
@@ -113,7 +113,9 @@ def _run_folder(folder: Path, loaded: LoadedPolicies, cases: Iterable[CaseFile])
     return FolderResult(folder, tuple(ran), tuple(coverage.gaps() if own else ()))
 
 
-def _all(loaded: LoadedPolicies) -> Iterator[tuple[CompiledPolicy | ValidatingPolicy, Written]]:
+def _all(
+    loaded: LoadedPolicies,
+) -> Iterator[tuple[CompiledPolicy | ValidatingPolicy | MutatingPolicy, Written]]:
     yield from loaded.policies
     yield from loaded.kubernetes
 

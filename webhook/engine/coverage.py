@@ -46,6 +46,12 @@ class Coverage:
         self._mutations = [
             (policy.name, rule.name) for policy in ruleset.policies for rule in policy.mutations
         ]
+        self._kubernetes_mutations = [
+            (policy.name, rule.name)
+            for policy in (ruleset.kubernetes.mutating.policies if ruleset.kubernetes is not None else ())
+            if policy.bindings
+            for rule in policy.mutations
+        ]
         self._spoke: set[tuple[str, str]] = set()
         self._silent: set[tuple[str, str]] = set()
 
@@ -62,7 +68,7 @@ class Coverage:
             self._silent |= {
                 rule for rule, kinds in self._object_checks.items() if (group, kind) in kinds
             } - spoke
-        self._silent |= set(self._mutations) - spoke
+        self._silent |= {*self._mutations, *self._kubernetes_mutations} - spoke
 
     def gaps(self) -> list[Gap]:
         """A check that never found anything or never let anything pass, a mutation likewise."""
@@ -70,6 +76,7 @@ class Coverage:
         for rules, speaks, silent in (
             ([*self._checks, *self._object_checks], "finds something", "passes"),
             (self._mutations, "changes something", "leaves a pod alone"),
+            (self._kubernetes_mutations, "changes something", "leaves an object alone"),
         ):
             for policy, rule in rules:
                 shown = ((speaks, self._spoke), (silent, self._silent))

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from webhook.engine import messages, mutate, unchanged
 from webhook.engine.decision import BrokenGlass, Decision, Facts, Phase
 from webhook.engine.ruleset import CompiledBreakGlass, Ruleset
-from webhook.engine.subjects import Selected, Subjects, select
+from webhook.engine.subjects import Selected, State, Subjects, select
 from webhook.engine.validate import validate
 from webhook.kube.gvk import POD
 from webhook.kube.review import AdmissionRequest
-from webhook.kube.shape import mapping
-from webhook.policy.findings import Action, Finding
+from webhook.kube.shape import JSONObject, mapping
+from webhook.policy.draft import Operation
+from webhook.policy.findings import Action, Finding, Mode
+
+if TYPE_CHECKING:
+    from webhook.engine.kubernetes.policies import MutatingPolicy
 
 # Subresources through which a pod's spec changes; others (status, binding, eviction, exec) carry no pod to judge.
 _JUDGED_SUBRESOURCES: Final = frozenset({"", "ephemeralcontainers", "resize"})
@@ -43,34 +47,39 @@ def review(request: AdmissionRequest, ruleset: Ruleset, facts: Facts, phase: Pha
     # Kubernetes' own policies match by their own rules, whatever else is let through here.
     kubernetes = ruleset.kubernetes
     validating = () if kubernetes is None or phase is Phase.MUTATE else kubernetes.validating_for(request)
-    if not selected and not validating:
+    mutating = () if kubernetes is None or phase is Phase.VALIDATE else kubernetes.mutating_for(request)
+    if not selected and not validating and not mutating:
         return Decision(object=request.obj)
 
     glass = ruleset.break_glass and _broken_by(request, ruleset, facts)
     if glass:
         strict = {chosen.policy.name for chosen in selected if chosen.action is not Action.AUDIT}
         selected = [Selected(chosen.policy, Action.AUDIT) for chosen in selected]
-    subjects = Subjects(request, ruleset, facts)
-    original = subjects.original()
-    mutated = mutate.run(selected, subjects, original, phase)
-    findings: list[Finding] = list(mutated.errors)
+    if mutating:
+        changed = _mutate_all(mutating, selected, request, ruleset, facts, phase, recorded=bool(glass))
+    else:
+        subjects = Subjects(request, ruleset, facts)
+        original = subjects.original()
+        changed = _own(subjects, original, mutate.run(selected, subjects, original, phase), phase)
+    subjects, mutated = changed.subjects, changed.mutated
+    findings: list[Finding] = list(changed.errors)
     if phase is not Phase.MUTATE:
-        findings += unchanged.weaken(validate(selected, subjects, mutated), subjects, original)
+        findings += unchanged.weaken(validate(selected, subjects, mutated), subjects, changed.original)
     annotations: dict[str, str] = {}
     found: list[Finding] = []
     if validating:
         assert kubernetes is not None
-        # A template is only judged as its pods would be; the object itself stays as it was written.
-        final = mutated.applied.object if subjects.is_pod and request.obj is not None else request.obj
-        found, annotations = kubernetes.validate(validating, request, facts, final)
+        found, annotations = kubernetes.validate(validating, request, facts, changed.obj)
     used = None
     if glass:
-        if _would_matter(strict, findings, mutated, subjects) or any(
-            finding.action is not Action.AUDIT for finding in found
+        if (
+            _would_matter(strict, findings, mutated, subjects)
+            or changed.by_kubernetes
+            or any(finding.action is not Action.AUDIT for finding in found)
         ):
             used = BrokenGlass(glass.name, glass.reason)
         found = [replace(finding, action=Action.AUDIT) for finding in found]
-    return _decide(request, phase, [*findings, *found], subjects, mutated, used, annotations)
+    return _decide(request, [*findings, *found], changed, used, annotations)
 
 
 def _broken_by(request: AdmissionRequest, ruleset: Ruleset, facts: Facts) -> CompiledBreakGlass | None:
@@ -99,23 +108,105 @@ def _let_go(request: AdmissionRequest) -> bool:
     return request.kind == POD and _MIRROR_POD in mapping(metadata, "annotations")
 
 
+class _Changed(NamedTuple):
+    """What mutations have made of a request: what is judged from here on, and what the answer says of it.
+
+    ``obj`` is the object as it will be, ``by_kubernetes`` whether policies of Kubernetes' own changed anything.
+    """
+
+    subjects: Subjects
+    original: State
+    mutated: mutate.Mutated
+    errors: tuple[Finding, ...]
+    patch: tuple[Operation, ...]
+    would_patch: tuple[Operation, ...]
+    obj: JSONObject | None
+    by: tuple[tuple[str, str], ...]
+    by_kubernetes: bool = False
+
+
+def _own(subjects: Subjects, original: State, mutated: mutate.Mutated, phase: Phase) -> _Changed:
+    """What gpuward's own mutations have made."""
+    patch: tuple[Operation, ...] = ()
+    would: tuple[Operation, ...] = ()
+    obj = subjects.request.obj
+    # A controller's template is only judged as its pods would be: changing it would be drift to GitOps tools.
+    if subjects.is_pod:
+        would = tuple(mutated.recorded.operations) if mutated.recorded is not None else ()
+        if phase is not Phase.VALIDATE and obj is not None:
+            patch, obj = tuple(mutated.applied.operations), mutated.applied.object
+    by = mutated.applied_by if subjects.is_pod else ()
+    return _Changed(subjects, original, mutated, mutated.errors, patch, would, obj, by)
+
+
+def _mutate_all(
+    mutating: Sequence[MutatingPolicy],
+    selected: Sequence[Selected],
+    request: AdmissionRequest,
+    ruleset: Ruleset,
+    facts: Facts,
+    phase: Phase,
+    *,
+    recorded: bool,
+) -> _Changed:
+    """What Kubernetes' own policies and gpuward's have made, in the order in which the API server asks them: its own
+    first, then gpuward's as a webhook's, then its own that ask for a second round.
+
+    In a namespace that is only audited, and where they are only ``recorded``, nothing of it is in the answer.
+    """
+    # Imported where a ruleset has such policies; it has their data with it.
+    from webhook.engine.kubernetes.changes import operations
+    from webhook.engine.kubernetes.mutate import Rounds
+
+    assert facts.mode is not None
+    mode = Mode.AUDIT if recorded else facts.mode
+    rounds = Rounds(mutating, request, facts, mode)
+    subjects = Subjects(replace(request, obj=rounds.obj), ruleset, facts)
+    original = subjects.original()
+    own = _own(subjects, original, mutate.run(selected, subjects, original, phase), phase)
+    only_recorded = mode is Mode.AUDIT
+    before, patch = own.obj, own.patch
+    if only_recorded and subjects.is_pod and own.mutated.recorded is not None:
+        before, patch = own.mutated.recorded.object, own.would_patch
+    assert before is not None  # there was an object, and no mutation takes it away
+    after = rounds.second(before)
+    further = operations(before, after)
+    if further:
+        # What follows sees the object as the API server would send it after all this.
+        again = Subjects(replace(request, obj=after), ruleset, facts)
+        again.exempted = subjects.exempted
+        last = again.original()
+        judged = _own(again, last, mutate.run(selected, again, last, Phase.VALIDATE), Phase.VALIDATE)
+        own = judged._replace(errors=tuple(dict.fromkeys((*own.errors, *judged.errors))), by=own.by)
+    else:
+        after = before
+    whole = (*operations(request.obj, rounds.obj), *patch, *further)
+    return own._replace(
+        errors=(*rounds.findings, *own.errors),
+        patch=() if only_recorded else whole,
+        would_patch=whole if only_recorded else own.would_patch,
+        obj=request.obj if only_recorded else after,
+        by=() if only_recorded else tuple(dict.fromkeys((*rounds.by, *own.by))),
+        by_kubernetes=bool(rounds.by),
+    )
+
+
 def _decide(
     request: AdmissionRequest,
-    phase: Phase,
     findings: list[Finding],
-    subjects: Subjects,
-    mutated: mutate.Mutated,
+    changed: _Changed,
     broken_glass: BrokenGlass | None,
     annotations: dict[str, str],
 ) -> Decision:
     refused = [finding for finding in findings if finding.action is Action.ENFORCE]
     warned = [finding for finding in findings if finding.action is Action.WARN]
+    exempted = changed.subjects.exempted
     if findings:
         annotations["violations"] = messages.violations_annotation(findings)
-    if mutated.applied_by and subjects.is_pod:
-        annotations["mutated-by"] = ", ".join(f"{policy}/{rule}" for policy, rule in mutated.applied_by)
-    if subjects.exempted:
-        annotations["exceptions"] = messages.exceptions_annotation(subjects.exempted)
+    if changed.by:
+        annotations["mutated-by"] = ", ".join(f"{policy}/{rule}" for policy, rule in changed.by)
+    if exempted:
+        annotations["exceptions"] = messages.exceptions_annotation(exempted)
     notes = messages.warnings(warned) if warned else ()
     if broken_glass is not None:
         annotations["break-glass"] = messages.break_glass_annotation(broken_glass)
@@ -125,16 +216,11 @@ def _decide(
         findings=tuple(findings),
         message=messages.refusal(request, refused) if refused else "",
         warnings=notes,
-        # A controller's template is only judged as its pods would be: changing it would be drift to GitOps tools.
-        patch=tuple(mutated.applied.operations) if subjects.is_pod and phase is not Phase.VALIDATE else (),
-        would_patch=tuple(mutated.recorded.operations)
-        if subjects.is_pod and mutated.recorded is not None
-        else (),
-        object=mutated.applied.object
-        if subjects.is_pod and phase is not Phase.VALIDATE and request.obj is not None
-        else request.obj,
-        mutated_by=mutated.applied_by if subjects.is_pod else (),
-        exempted=tuple(subjects.exempted),
+        patch=changed.patch,
+        would_patch=changed.would_patch,
+        object=changed.obj,
+        mutated_by=changed.by,
+        exempted=tuple(exempted),
         break_glass=broken_glass,
         audit_annotations=annotations,
     )

@@ -77,7 +77,10 @@ def warnings(*documents: JSON) -> list[str]:
 
 def ruleset(*documents: JSON) -> Ruleset:
     """The policies in force, and no others."""
-    admission = KubernetesAdmission(policy for _, policy in compiled(*documents).validating)
+    found = compiled(*documents)
+    admission = KubernetesAdmission(
+        [policy for _, policy in found.validating], [policy for _, policy in found.mutating]
+    )
     return Ruleset((), Catalog([]), kubernetes=admission)
 
 

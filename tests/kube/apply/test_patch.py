@@ -65,7 +65,7 @@ def test_a_failed_test_leaves_the_object_and_is_no_error(test: dict[str, Any]) -
     [
         pytest.param(
             {"op": "add", "path": "/metadata/annotations/a", "value": "b"},
-            "nothing at 'annotations'",
+            "nothing that could hold 'a'",
             id="add-below-nothing",
         ),
         pytest.param(

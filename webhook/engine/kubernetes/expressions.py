@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 BOOL: Final = ("bool",)
 STRING: Final = ("string",)
 STRING_OR_NULL: Final = ("string", "null")
+OBJECT: Final = ("Object",)
+PATCHES: Final = ("list(JSONPatch)",)
 
 # What the library is asked for, by what is wanted. It takes dyn for both, and anything that can be JSON for "any".
-_RETURNS: Final[Mapping[tuple[str, ...], Returns]] = {BOOL: "bool", STRING: "string"}
+_RETURNS: Final[Mapping[tuple[str, ...], Returns]] = {
+    BOOL: "bool",
+    STRING: "string",
+    OBJECT: "object",
+    PATCHES: "patches",
+}
 
 _HINTS: Final = {"bool": "write ... == true", "string": "write string(...)"}
 

@@ -6,29 +6,73 @@ together, and everything that is wrong is found at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from webhook.engine.kubernetes.policies import ValidatingPolicy
+from webhook.engine.kubernetes.mutating import compile_mutating, compile_mutating_binding
+from webhook.engine.kubernetes.policies import MutatingPolicy, ValidatingPolicy
 from webhook.engine.kubernetes.validating import compile_validating, compile_validating_binding
 from webhook.kube.gvk import parse_api_version
 from webhook.kube.resources import is_cluster_scoped, known_resources
 from webhook.kube.shape import JSONObject, mapping, text
 from webhook.policy.kubernetes.documents import (
     MatchResources,
+    MutatingAdmissionPolicy,
+    MutatingAdmissionPolicyBinding,
     ParamKind,
     ParamRef,
     ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,
 )
 from webhook.policy.kubernetes.parameters import ParameterKind, Parameters, parameter_kind
-from webhook.policy.kubernetes.validation import validating_binding_problems, validating_policy_problems
+from webhook.policy.kubernetes.validation import (
+    mutating_binding_problems,
+    mutating_policy_problems,
+    validating_binding_problems,
+    validating_policy_problems,
+)
 from webhook.policy.match import parse_kind
 from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
 from webhook.policy.validation import validate_document
 
-KINDS: Final = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+
+class _Kind(NamedTuple):
+    """What there is to know of a kind of policy, and of the kind of its bindings."""
+
+    policy: str
+    model: Any
+    problems: Any
+    compile: Any
+    binding: str
+    binding_model: Any
+    binding_problems: Any
+    compile_binding: Any
+
+
+_VALIDATING: Final = _Kind(
+    "ValidatingAdmissionPolicy",
+    ValidatingAdmissionPolicy,
+    validating_policy_problems,
+    compile_validating,
+    "ValidatingAdmissionPolicyBinding",
+    ValidatingAdmissionPolicyBinding,
+    validating_binding_problems,
+    compile_validating_binding,
+)
+_MUTATING: Final = _Kind(
+    "MutatingAdmissionPolicy",
+    MutatingAdmissionPolicy,
+    mutating_policy_problems,
+    compile_mutating,
+    "MutatingAdmissionPolicyBinding",
+    MutatingAdmissionPolicyBinding,
+    mutating_binding_problems,
+    compile_mutating_binding,
+)
+_ALL: Final = (_VALIDATING, _MUTATING)
+
+KINDS: Final = tuple(name for kind in _ALL for name in (kind.policy, kind.binding))
 """The kinds of documents that are policies or bindings."""
 
 
@@ -40,6 +84,7 @@ class CompiledSet:
     """
 
     validating: tuple[tuple[int, ValidatingPolicy], ...]
+    mutating: tuple[tuple[int, MutatingPolicy], ...]
     problems: tuple[tuple[int, Problem], ...]
     warnings: tuple[tuple[int, Problem], ...]
     unknown: tuple[int, ...]
@@ -60,14 +105,9 @@ class _Loader:
 
     def load(self) -> CompiledSet:
         unknown = self._sort_parameters()
-        validating = self._policies(
-            "ValidatingAdmissionPolicy", ValidatingAdmissionPolicy, validating_policy_problems
-        )
-        bindings = self._bindings(
-            "ValidatingAdmissionPolicyBinding", ValidatingAdmissionPolicyBinding, validating_binding_problems
-        )
-        compiled = list(self._compile(validating, bindings))
-        return CompiledSet(tuple(compiled), tuple(self.problems), tuple(self.warnings), unknown)
+        validating = tuple(self._compile(_VALIDATING))
+        mutating = tuple(self._compile(_MUTATING))
+        return CompiledSet(validating, mutating, tuple(self.problems), tuple(self.warnings), unknown)
 
     # --- documents -------------------------------------------------------------------------------------------
 
@@ -111,7 +151,9 @@ class _Loader:
     def _sort_parameters(self) -> tuple[int, ...]:
         """Find the objects of the kinds that policies name; the rest is unknown."""
         wanted = set()
-        for _, data in self._of_kind("ValidatingAdmissionPolicy"):
+        for data in self.documents:
+            if data.get("kind") not in [known.policy for known in _ALL]:
+                continue
             kind = mapping(mapping(data, "spec"), "paramKind")
             wanted.add((text(kind, "apiVersion"), text(kind, "kind")))
         unknown = []
@@ -191,21 +233,18 @@ class _Loader:
         self._unique(kind)
         return list(self._parsed(kind, model, problems_of))
 
-    def _compile(
-        self,
-        policies: Mapping[str, tuple[int, ValidatingAdmissionPolicy, bool]],
-        bindings: Sequence[tuple[int, ValidatingAdmissionPolicyBinding, bool]],
-    ) -> Iterator[tuple[int, ValidatingPolicy]]:
+    def _compile(self, kind: _Kind) -> Iterator[tuple[int, Any]]:
+        """The good policies of a kind, each with the bindings that name it."""
+        policies = self._policies(kind.policy, kind.model, kind.problems)
+        bindings = self._bindings(kind.binding, kind.binding_model, kind.binding_problems)
         # Also of policies that cannot be read: their bindings are right.
-        names = {
-            text(mapping(data, "metadata"), "name") for _, data in self._of_kind("ValidatingAdmissionPolicy")
-        }
+        names = {text(mapping(data, "metadata"), "name") for _, data in self._of_kind(kind.policy)}
         bound: dict[str, list[Any]] = {name: [] for name in names}
         for index, binding, good in sorted(bindings, key=lambda entry: entry[1].metadata.name):
             self._check_resources(index, binding.spec.matchResources, ("spec", "matchResources"))
             name = binding.spec.policyName or ""
             if name and name not in bound:
-                message = f'there is no ValidatingAdmissionPolicy "{name}" here'
+                message = f'there is no {kind.policy} "{name}" here'
                 self._problem(index, ("spec", "policyName"), message, did_you_mean(name, names))
                 continue
             if not name:
@@ -215,15 +254,13 @@ class _Loader:
                 parameters = self._parameters_of(
                     index, binding.spec.paramRef, policies[name][1].spec.paramKind
                 )
-            bound[name].append(compile_validating_binding(binding, parameters) if good else None)
+            bound[name].append(kind.compile_binding(binding, parameters) if good else None)
         for name, (index, document, good) in policies.items():
             if not bound[name]:
-                message = "the policy is in force nowhere: no ValidatingAdmissionPolicyBinding names it"
+                message = f"the policy is in force nowhere: no {kind.binding} names it"
                 self._warn(index, ("metadata", "name"), message)
             try:
-                compiled = compile_validating(
-                    document, [binding for binding in bound[name] if binding is not None]
-                )
+                compiled = kind.compile(document, [binding for binding in bound[name] if binding is not None])
             except InvalidPolicy as invalid:
                 self.problems += [(index, problem) for problem in invalid.problems]
                 continue

@@ -84,6 +84,26 @@ class ValidatingPolicy(AdmissionPolicy):
     audit_annotations: tuple[AuditAnnotationRule, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class MutationRule:
+    """One of a policy's ``mutations``. ``name`` is its place, such as ``mutations[0]``.
+
+    ``program`` gives an apply configuration, or JSON Patch operations where it ``patches``.
+    """
+
+    name: str
+    program: Program
+    patches: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MutatingPolicy(AdmissionPolicy):
+    """A MutatingAdmissionPolicy with its bindings, ready to run. ``reinvoked`` is whether it may run a second time."""
+
+    mutations: tuple[MutationRule, ...]
+    reinvoked: bool
+
+
 P = TypeVar("P", bound=AdmissionPolicy)
 
 # As for the Ruleset's own policies.

@@ -87,12 +87,12 @@ def _write(
 
 def _edit(node: Any, steps: Sequence[str], change: Edit) -> Any:
     """The node with a change made to what is at ``steps``: of the containers on the way, copies."""
+    if type(node) not in (dict, list):
+        raise CannotApply(f"the object has nothing that could hold {steps[0]!r}")
     key = _key(node, steps[0])
     if len(steps) == 1:
         return change(node, key)
     child = node.get(key) if type(node) is dict else node[_place(key, len(node))]
-    if type(child) not in (dict, list):
-        raise CannotApply(f"the object has nothing at {steps[0]!r} that could hold {steps[1]!r}")
     copy = node.copy()
     copy[key] = _edit(child, steps[1:], change)
     return copy

@@ -14,6 +14,13 @@ GROUP = "admissionregistration.k8s.io"
 
 ApiVersion = Literal["admissionregistration.k8s.io/v1", "admissionregistration.k8s.io/v1beta1"]
 
+# The mutating kinds were alpha in Kubernetes 1.32 and 1.33, in the same form.
+MutatingApiVersion = Literal[
+    "admissionregistration.k8s.io/v1",
+    "admissionregistration.k8s.io/v1beta1",
+    "admissionregistration.k8s.io/v1alpha1",
+]
+
 
 class ObjectMeta(Model):
     """The object's name, labels and annotations."""
@@ -181,4 +188,102 @@ class ValidatingAdmissionPolicyBinding(Model):
     metadata: ObjectMeta
     """The binding's name."""
     spec: ValidatingAdmissionPolicyBindingSpec
+    """Where the policy is in force."""
+
+
+class ApplyConfiguration(Model):
+    """An apply configuration, made by an expression."""
+
+    expression: str | None = None
+    """CEL over what ``variables`` may use and ``variables``; gives an ``Object{...}``, which is merged into the
+    object."""
+
+
+class JSONPatch(Model):
+    """A JSON Patch, made by an expression."""
+
+    expression: str | None = None
+    """CEL over what ``variables`` may use and ``variables``; gives a list of ``JSONPatch{...}``, each an operation of
+    RFC 6902."""
+
+
+class Mutation(Model):
+    """One change."""
+
+    patchType: Literal["ApplyConfiguration", "JSONPatch"] | None = None
+    """Which of the two it is."""
+    applyConfiguration: ApplyConfiguration | None = None
+    """What to merge into the object."""
+    jsonPatch: JSONPatch | None = None
+    """What to do to the object."""
+
+
+class MutatingRuleWithOperations(NamedRuleWithOperations):
+    """Resources and operations. All parts must match."""
+
+    operations: list[Literal["CREATE", "UPDATE", "CONNECT", "*"]] | None = None  # type: ignore[assignment]  # fewer
+    """What is being done. What is deleted cannot be changed."""
+
+
+class MutatingMatchResources(MatchResources):
+    """Which requests match. Every part that is given must hold."""
+
+    resourceRules: list[MutatingRuleWithOperations] | None = None  # type: ignore[assignment]  # narrower
+    """Resources and operations; one of the rules must match."""
+
+
+class MutatingAdmissionPolicySpec(Model):
+    """What a MutatingAdmissionPolicy is about and what it changes."""
+
+    failurePolicy: Literal["Fail", "Ignore"] | None = None
+    """What happens where the policy itself fails (a CEL evaluation error, a patch that does not apply, no parameters):
+    as a violation (the default), or passed over."""
+    paramKind: ParamKind | None = None
+    """The kind of the objects that hold parameters."""
+    matchConstraints: MutatingMatchResources | None = None
+    """Which requests the policy is about."""
+    matchConditions: list[MatchCondition] | None = None
+    """CEL expressions that must all be true for the policy to apply."""
+    variables: list[Variable] | None = None
+    """CEL expressions with a name."""
+    mutations: list[Mutation] | None = None
+    """The changes, made in this order."""
+    reinvocationPolicy: Literal["Never", "IfNeeded"] | None = None
+    """Whether the changes are made a second time (IfNeeded) where others may have changed the object after them."""
+
+
+class MutatingAdmissionPolicy(Model):
+    """Kubernetes' MutatingAdmissionPolicy."""
+
+    apiVersion: MutatingApiVersion
+    """The version of the format."""
+    kind: Literal["MutatingAdmissionPolicy"]
+    """The kind of document."""
+    metadata: ObjectMeta
+    """The policy's name."""
+    spec: MutatingAdmissionPolicySpec
+    """What the policy does."""
+
+
+class MutatingAdmissionPolicyBindingSpec(Model):
+    """Where a MutatingAdmissionPolicy is in force."""
+
+    policyName: str | None = None
+    """The policy."""
+    paramRef: ParamRef | None = None
+    """The parameters."""
+    matchResources: MatchResources | None = None
+    """Narrows what the policy is about."""
+
+
+class MutatingAdmissionPolicyBinding(Model):
+    """Kubernetes' MutatingAdmissionPolicyBinding."""
+
+    apiVersion: MutatingApiVersion
+    """The version of the format."""
+    kind: Literal["MutatingAdmissionPolicyBinding"]
+    """The kind of document."""
+    metadata: ObjectMeta
+    """The binding's name."""
+    spec: MutatingAdmissionPolicyBindingSpec
     """Where the policy is in force."""

@@ -15,6 +15,9 @@ from webhook.policy.kubernetes.documents import (
     AuditAnnotation,
     MatchCondition,
     MatchResources,
+    MutatingAdmissionPolicy,
+    MutatingAdmissionPolicyBinding,
+    Mutation,
     NamedRuleWithOperations,
     ObjectMeta,
     ParamKind,
@@ -82,6 +85,27 @@ def validating_binding_problems(binding: ValidatingAdmissionPolicyBinding) -> It
         yield Problem(path, "must not have both Deny and Warn", "a denied request says what is wrong anyway")
     if not actions:
         yield Problem(path, "is required", "write at least one of Deny, Warn and Audit")
+
+
+def mutating_policy_problems(policy: MutatingAdmissionPolicy) -> Iterator[Problem]:
+    """The mistakes in a MutatingAdmissionPolicy."""
+    spec = policy.spec
+    yield from metadata_problems(policy.metadata)
+    yield from param_kind_problems(spec.paramKind, ("spec", "paramKind"))
+    yield from match_constraints_problems(spec.matchConstraints, ("spec", "matchConstraints"))
+    yield from match_condition_problems(spec.matchConditions or (), ("spec", "matchConditions"))
+    yield from variable_problems(spec.variables or (), ("spec", "variables"))
+    if not spec.mutations:
+        yield Problem(("spec", "mutations"), "is required", "write at least one mutation")
+    for i, mutation in enumerate(spec.mutations or ()):
+        yield from _mutation_problems(mutation, ("spec", "mutations", i))
+
+
+def mutating_binding_problems(binding: MutatingAdmissionPolicyBinding) -> Iterator[Problem]:
+    """The mistakes in a MutatingAdmissionPolicyBinding by itself."""
+    spec = binding.spec
+    yield from metadata_problems(binding.metadata)
+    yield from binding_problems(spec.policyName, spec.paramRef, spec.matchResources)
 
 
 def binding_problems(
@@ -295,6 +319,24 @@ def _validation_problems(validation: Validation, path: Path) -> Iterator[Problem
         yield Problem((*path, "message"), "must not be blank")
     elif re.search(r"[\n\r]", message.strip()):
         yield Problem((*path, "message"), "must be a single line")
+
+
+def _mutation_problems(mutation: Mutation, path: Path) -> Iterator[Problem]:
+    if mutation.patchType is None:
+        yield Problem((*path, "patchType"), "is required", "write ApplyConfiguration or JSONPatch")
+        return
+    wanted, other = "applyConfiguration", "jsonPatch"
+    if mutation.patchType == "JSONPatch":
+        wanted, other = other, wanted
+    given = getattr(mutation, wanted)
+    if given is None:
+        yield Problem((*path, wanted), f"is required where patchType is {mutation.patchType}")
+    elif not (given.expression or "").strip():
+        yield Problem((*path, wanted, "expression"), "is required")
+    if getattr(mutation, other) is not None:
+        yield Problem(
+            (*path, other), f"must not be there where patchType is {mutation.patchType}", on_key=True
+        )
 
 
 def _audit_annotation_problems(
