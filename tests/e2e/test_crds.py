@@ -40,6 +40,17 @@ WORKLOADS = {
         ]
     },
 }
+EXCEPTION = {
+    "apiVersion": "gpuward.dev/v1alpha1",
+    "kind": "PolicyException",
+    "metadata": {"name": "legacy"},
+    "spec": {
+        "reason": "ticket ML-123",
+        "expires": "2099-12-31",
+        "policies": ["resource-defaults"],
+        "match": {"namespaces": ["ml-legacy"]},
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +73,7 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "smallest", SMALLEST
     yield "accelerators", built_in_catalog_document()
     yield "workloads", WORKLOADS
+    yield "exception", EXCEPTION
 
 
 GOOD = dict(documents())
