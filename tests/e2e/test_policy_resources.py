@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from tests.support import REPOSITORY
+from webhook.policy.crd import PLURALS
 
 from .cluster import ControlPlane
 from .serving import Served
 
 CRDS = REPOSITORY / "manifests" / "crds"
+NAMES = [f"crd/{plural}.gpuward.dev" for plural in PLURALS.values()]
 FILE_POLICY = """\
 apiVersion: gpuward.dev/v1alpha1
 kind: Policy
@@ -50,8 +52,8 @@ def served(
     control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[ControlPlane, Path, str]]:
     """A server of two processes that follows files and resources, and a namespace that enforces."""
-    control_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+    control_plane.kubectl("apply", "--server-side", "-k", str(CRDS))
+    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *NAMES)
     folder = tmp_path_factory.mktemp("resources")
     policies = folder / "policies"
     policies.mkdir()
@@ -71,7 +73,7 @@ def served(
             control_plane.create_namespace("resources-", {"gpuward.dev/mode": "enforce"}),
         )
         control_plane.remove_webhooks()
-    control_plane.kubectl("delete", "--wait", "-f", str(CRDS))
+    control_plane.kubectl("delete", "--wait", "-k", str(CRDS))
 
 
 @pytest.fixture
@@ -199,6 +201,20 @@ def test_catalogs_are_taken_and_used_by_policies(cluster: ControlPlane) -> None:
     wait_ready(cluster, "using", "True")
 
 
+def test_an_exception_holds_while_it_is_there(cluster: ControlPlane, namespace: str) -> None:
+    exception = {
+        "apiVersion": "gpuward.dev/v1alpha1",
+        "kind": "PolicyException",
+        "metadata": {"name": "let-it"},
+        "spec": {"reason": "a test", "policies": ["strict"], "match": {"namespaces": [namespace]}},
+    }
+    cluster.apply([policy("strict", "twelve"), exception])
+    wait_ready(cluster, "let-it", "True", "policyexceptions")
+    cluster.wait_for(lambda: admitted(cluster, namespace, "twelve"), 20, "the exception to hold")
+    cluster.kubectl("delete", "policyexception", "let-it")
+    cluster.wait_for(lambda: refused(cluster, namespace, "twelve", "strict"), 20, "the policy to be enforced")
+
+
 def test_statuses_settle(cluster: ControlPlane, served: tuple[ControlPlane, Path, str]) -> None:
     """Two processes write, and then nobody does; a file that changes nothing for a resource writes nothing."""
     cluster.apply([policy("still", "eight"), policy("bad", "nine", validate=[{"rule": "nothing"}])])
@@ -232,13 +248,13 @@ def test_broken_files_do_not_stop_resources(
 def test_without_the_definitions_it_serves_and_finds_them_later(
     cluster: ControlPlane, tmp_path: Path
 ) -> None:
-    cluster.kubectl("delete", "--wait", "-f", str(CRDS))
+    cluster.kubectl("delete", "--wait", "-k", str(CRDS))
     empty = tmp_path / "policies"
     empty.mkdir()
     arguments = ["--policies", str(empty), "--kubeconfig", str(cluster.kubeconfig), "--policy-resources"]
     with Served(tmp_path, *arguments):
-        cluster.kubectl("apply", "--server-side", "-f", str(CRDS))
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+        cluster.kubectl("apply", "--server-side", "-k", str(CRDS))
+        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *NAMES)
         document = copy.deepcopy(policy("late", "eleven"))
         cluster.apply(document)
         wait_ready(cluster, "late", "True")
