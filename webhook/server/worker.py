@@ -151,18 +151,16 @@ class Worker:
     # Readiness
 
     def _checks(self) -> list[Check]:
-        resources: list[Check] = []
-        if self._settings.policy_resources:
-            resources.append(("policy-resources", self._resources_state))
         checks: list[Check] = [
             ("policies", self._policies_state),
-            *resources,
             ("certificate", self._certificate_state),
             ("namespaces", self._namespaces_state),
             ("shutdown", self._shutdown_state),
         ]
         if (trust := self._trust) is not None:
             checks.insert(2, ("trust", lambda: trust.state(self._certificate.chain)))
+        if self._settings.policy_resources:
+            checks.insert(1, ("policy-resources", self._resources_state))
         return checks
 
     def _policies_state(self) -> State:
@@ -178,7 +176,7 @@ class Worker:
         return State(True, detail)
 
     def _resources_state(self) -> State:
-        """Not ready before the first reading: until then, what is asked of a namespace may not be all."""
+        """Not ready before the first reading: until then, not every policy is in force."""
         resources = self._resources
         assert resources is not None
         if self._policies.resources_loaded < 0:
