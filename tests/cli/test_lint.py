@@ -1,7 +1,7 @@
 """`gpuward lint`: what is wrong with policy files, and where.
 
-Each file in golden/lint is a policy (set) with one kind of mistake; the text beside it is what lint says. Add a file
-and run pytest with --regen-golden to get its text.
+Each file or folder in golden/lint is a policy (set) with one kind of mistake; the text beside it is what lint says.
+Add a file and run pytest with --regen-golden to get its text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from webhook.cli import lint
 from webhook.cli.main import main
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "lint"
-POLICY_FILES = sorted(file.name for file in GOLDEN.iterdir() if file.suffix in (".yaml", ".json"))
+POLICY_FILES = sorted(
+    file.name for file in GOLDEN.iterdir() if file.is_dir() or file.suffix in (".yaml", ".json")
+)
 
 GOOD = """\
 apiVersion: gpuward.dev/v1alpha1
@@ -52,7 +54,7 @@ def test_mistake_is_told_with_its_place(
 def test_every_golden_text_has_its_policy() -> None:
     texts = {file.stem for file in GOLDEN.iterdir() if file.suffix == ".txt"}
     assert texts == {Path(name).stem for name in POLICY_FILES}
-    assert {file.suffix for file in GOLDEN.iterdir()} == {".txt", ".yaml", ".json"}
+    assert {file.suffix for file in GOLDEN.iterdir() if file.is_file()} == {".txt", ".yaml", ".json"}
 
 
 def test_every_error_of_a_golden_text_has_line_and_column() -> None:

@@ -141,3 +141,36 @@ def test_kinds_are_matched_by_group_version_and_kind(
     matcher = compile_policy(document(match={"kinds": [written]}), CONTEXT).match.matcher
     assert matcher.admits(GroupVersionKind(*matches), "CREATE", "ml")
     assert not matcher.admits(GroupVersionKind(*passes_by), "CREATE", "ml")
+
+
+def test_conditions_and_expressions_share_the_variables() -> None:
+    uses = "variables.team == 'ml'"
+    doc = document(
+        match={"conditions": [{"name": "ml", "expression": uses}]},
+        exclude=[{"conditions": [{"name": "not", "expression": f"!({uses})"}]}],
+        variables=[{"name": "team", "expression": "object.metadata.labels.team"}],
+        validate=[{"expression": uses, "messageExpression": "'not ' + variables.team"}],
+    )
+    compiled = compile_policy(doc, CONTEXT)
+    assert [condition.name for condition in compiled.match.conditions] == ["ml"]
+    assert len(compiled.expressions) == 1
+
+
+def test_a_variable_that_does_not_compile_is_told_once_and_not_where_it_is_used() -> None:
+    doc = document(
+        match={"conditions": [{"name": "c", "expression": "variables.bad == 1"}]},
+        variables=[
+            {"name": "bad", "expression": "1 + 'a'"},
+            {"name": "worse", "expression": "variables.bad + 1"},
+            {"name": "other", "expression": "object.spec.replicas +"},
+        ],
+        validate=[
+            {"expression": "variables.worse == 1 && variables.missing"},
+            {"expression": "variables.absent"},
+        ],
+    )
+    assert [problem.split(": ")[0] for problem in problems(doc)] == [
+        "spec.variables[0].expression",
+        "spec.variables[2].expression",
+        "spec.validate[1].expression",
+    ]

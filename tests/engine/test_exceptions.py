@@ -23,7 +23,12 @@ from tests.engine.policies import (
 )
 from webhook.engine.compile import compile_policy
 from webhook.engine.decision import Decision, Facts
-from webhook.engine.exceptions import SharedException, compile_shared_exception, with_exceptions
+from webhook.engine.exceptions import (
+    SharedException,
+    compile_shared_exception,
+    unknown_names,
+    with_exceptions,
+)
 from webhook.engine.review import review
 from webhook.engine.ruleset import CompiledPolicy
 from webhook.policy.findings import Mode
@@ -132,7 +137,7 @@ def test_the_same_match_can_stand_in_a_policy() -> None:
 
 def problems(**spec: Any) -> list[str]:
     known = {"p": policy(NoHostNetwork, NeedsTeam), "other": policy(SetTeam, name="other")}
-    return [str(problem) for problem in compiled(**spec).problems(known)]
+    return [str(problem) for problem in unknown_names(document(**spec), known, ["replica-limit"])]
 
 
 @pytest.mark.parametrize(
@@ -149,16 +154,27 @@ def problems(**spec: Any) -> list[str]:
         ),
         ({"rules": ["zzz-*"]}, ['spec.rules[0]: unknown rule "zzz-*"']),
         ({"rules": ["no-host-path"]}, []),
+        (
+            {"policies": ["replica-*"]},
+            [
+                ('spec.policies[0]: "replica-*" is a policy of Kubernetes\' own kinds, which are judged as the API '
+                "server does it; leave objects out in its binding or its matchConditions")
+            ],
+        ),
+        ({"policies": [7, "p"], "rules": {"a": 1}}, []),
     ],
-    ids=["a misspelt policy", "a glob over none", "a misspelt rule", "a glob over no rule", "of the library"],
+    ids=[
+        "a misspelt policy", "a glob over none", "a misspelt rule", "a glob over no rule", "of the library",
+        "of Kubernetes", "of another form",
+    ],
 )  # fmt: skip
 def test_names_that_nothing_has_are_problems(spec: dict[str, Any], expected: list[str]) -> None:
     assert problems(**spec) == expected
 
 
 def test_the_rules_of_a_broken_policy_are_not_called_unknown() -> None:
-    exception = compiled(policies=["p", "broken"], rules=["its-own"])
-    assert list(exception.problems({"p": policy(NoHostNetwork), "broken": None})) == []
+    exception = document(policies=["p", "broken"], rules=["its-own"])
+    assert list(unknown_names(exception, {"p": policy(NoHostNetwork), "broken": None}, ())) == []
 
 
 def test_what_can_never_apply_is_named() -> None:

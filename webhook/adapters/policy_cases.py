@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from webhook.adapters.policy_files import PolicyFileProblem, Written
 from webhook.adapters.yaml_documents import SUFFIXES, DocumentError, read_documents
 from webhook.policy.case import PolicyCase
 from webhook.policy.problems import InvalidPolicy
@@ -24,19 +25,6 @@ class CaseFile:
     case: PolicyCase
 
 
-@dataclass(frozen=True, slots=True)
-class CaseProblem:
-    """A case that cannot be read."""
-
-    file: str
-    line: int
-    column: int
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.message}"
-
-
 def case_folders(root: Path) -> list[Path]:
     """The folders at and below ``root`` that have cases, sorted. Of a policy file, the folder it is in."""
     if not root.is_dir():
@@ -50,18 +38,18 @@ def _is_passed_over(folder: Path) -> bool:
     return any(part == CASES or part.startswith(".") for part in folder.parts)
 
 
-def read_cases(folder: Path) -> Iterator[CaseFile | CaseProblem]:
+def read_cases(folder: Path) -> Iterator[CaseFile | PolicyFileProblem]:
     """The cases of the policies in ``folder``, in the order of their files."""
     cases = folder / CASES
     files = sorted(file for file in cases.rglob("*") if file.suffix in SUFFIXES) if cases.is_dir() else []
     for file in files:
         for document in read_documents(file.read_bytes(), str(file), positions=True):
             if isinstance(document, DocumentError):
-                yield CaseProblem(document.source, document.line, document.column, document.message)
+                yield PolicyFileProblem(str(file), document.line, document.column, (), document.message)
                 continue
             try:
                 yield CaseFile(str(file), document.line, validate_document(PolicyCase, document.data))
             except InvalidPolicy as invalid:
-                for problem in invalid.problems:
-                    line, column = document.locate(problem.path, on_key=problem.on_key)
-                    yield CaseProblem(str(file), line, column, str(problem))
+                written = Written(str(file), document, (), document.data)
+                found = map(written.problem, invalid.problems)
+                yield from sorted(found, key=lambda problem: (problem.line, problem.column))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,12 @@ import webhook
 from webhook.adapters.yaml_documents import SUFFIXES, Document, DocumentError, read_documents
 from webhook.engine.break_glass import compile_break_glass
 from webhook.engine.compile import compile_policy
-from webhook.engine.exceptions import SharedException, compile_shared_exception, with_exceptions
+from webhook.engine.exceptions import (
+    SharedException,
+    compile_shared_exception,
+    unknown_names,
+    with_exceptions,
+)
 from webhook.engine.ruleset import CompiledBreakGlass, CompiledPolicy, Ruleset
 from webhook.engine.workload_catalog import compile_workload_catalog
 from webhook.kube import path as field_path
@@ -375,7 +380,7 @@ class _Loading:
             self.problems.append(
                 PolicyFileProblem(str(self.root), 0, 0, (), "no document of kind Policy here")
             )
-        self._check_exceptions(exceptions, policies)
+        self._check_exceptions(policies, [policy.name for policy, _ in kubernetes])
         # In the order of the files, and within one from top to bottom. The sort is stable.
         order = {file: i for i, file in enumerate(self.files)}
         problems = sorted(
@@ -423,14 +428,12 @@ class _Loading:
         return tuple(good)
 
     def _check_exceptions(
-        self,
-        exceptions: Iterable[tuple[SharedException, Written]],
-        good: Iterable[tuple[CompiledPolicy, Written]],
+        self, good: Iterable[tuple[CompiledPolicy, Written]], kubernetes: Collection[str]
     ) -> None:
         policies: dict[str, CompiledPolicy | None] = dict.fromkeys(map(_name, self.written["Policy"]))
         policies |= {policy.name: policy for policy, _ in good}
-        for exception, written in exceptions:
-            self.problems.extend(map(written.problem, exception.problems(policies)))
+        for written in self.written["PolicyException"]:
+            self.problems += map(written.problem, unknown_names(written.data, policies, kubernetes))
 
     def _catalog(self) -> Catalog:
         documents = [built_in_catalog_document()]

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from webhook.adapters.policy_cases import case_folders, read_cases
 from webhook.adapters.policy_files import (
     LoadedPolicies,
     PolicyFileProblem,
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     paths = args.paths or [str(default_policies_path())]
     loaded = [load(path) for path in paths]
     remarks = [remark for policies in loaded for remark in remarks_on(policies, _today())]
+    remarks += [Remark(problem) for path in paths for problem in _about_cases(Path(path))]
     if args.output == "json":
         json.dump([_as_json(remark) for remark in remarks], sys.stdout, indent=2, ensure_ascii=False)
         print()
@@ -95,7 +97,11 @@ def remarks_on(loaded: LoadedPolicies, today: date) -> list[Remark]:
     for exception, written in loaded.exceptions:
         # With a broken policy it is not known which rules there are.
         idle = () if loaded.problems else exception.idle_parts(policies)
-        found = (*_about_expiry(exception.compiled, "exception", ("spec",), today), *idle)
+        found = (
+            *_about_expiry(exception.compiled, "exception", ("spec",), today),
+            *_about_match(written.data["spec"], ("spec",)),
+            *idle,
+        )
         remarks += [Remark(written.problem(problem), is_warning=True) for problem in found]
     for entry, written in loaded.break_glass:
         found = (*_about_expiry(entry, "break-glass entry", ("spec",), today),)
@@ -107,14 +113,29 @@ def remarks_on(loaded: LoadedPolicies, today: date) -> list[Remark]:
     )
 
 
+def _about_cases(path: Path) -> Iterator[PolicyFileProblem]:
+    """Cases that cannot be read; whether they hold, ``gpuward test`` says."""
+    if path.is_dir():
+        for folder in case_folders(path):
+            yield from (item for item in read_cases(folder) if isinstance(item, PolicyFileProblem))
+
+
 def _about_exceptions(policy: CompiledPolicy, document: dict[str, Any], today: date) -> Iterator[Problem]:
     own = rule_names(policy)
     for i, exception in enumerate(policy.exceptions):
         path: FieldPath = ("spec", "exceptions", i)
+        entry = document["spec"]["exceptions"][i]
         yield from _about_expiry(exception, "exception", path, today)
-        for j, rule in enumerate(document["spec"]["exceptions"][i].get("rules", ())):
+        yield from _about_match(entry, path)
+        for j, rule in enumerate(entry.get("rules", ())):
             if rule not in own:
                 yield Problem((*path, "rules", j), f'the policy has no rule "{rule}" to except from')
+
+
+def _about_match(exception: dict[str, Any], path: FieldPath) -> Iterator[Problem]:
+    if not any(exception["match"].values()):
+        hint = "say which objects, or take its rules out of the policy"
+        yield Problem((*path, "match"), "the exception is for every object", hint)
 
 
 def _about_expiry(

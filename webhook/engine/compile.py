@@ -136,12 +136,12 @@ class _Compiler:
         spec = self.policy.spec
         annotations = self.policy.metadata.annotations
         severity = severity_of(annotations.get(SEVERITY), self.problems)
+        if spec.variables:
+            self._variables()
         match = self._block(spec.match, _MATCH)
         exclude = [
             self._block(block, ("spec", "exclude", i), excludes=True) for i, block in enumerate(spec.exclude)
         ]
-        if spec.variables:
-            self._variables()
         mutations = [self._mutation(rule, ("spec", "mutate", i)) for i, rule in enumerate(spec.mutate)]
         checks: list[CheckRule] = []
         object_checks: list[ObjectCheckRule] = []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from webhook.checks import CHECKS
 from webhook.engine.ruleset import CompiledException, CompiledPolicy
 from webhook.kube.path import Path
-from webhook.kube.shape import JSONObject
+from webhook.kube.shape import JSONObject, mapping
 from webhook.kube.workloads import Finders
 from webhook.mutations import MUTATIONS
 from webhook.policy.match import Names, label_selector, parse_kind
@@ -86,17 +86,6 @@ class SharedException:
         named = frozenset(filter(Names(self.rules).match, rule_names(policy)))
         return replace(self.compiled, rules=named) if named else None
 
-    def problems(self, policies: Mapping[str, CompiledPolicy | None]) -> Iterator[Problem]:
-        """What it names and the policy set does not have. Of a policy that is broken itself, its rules are not known:
-        it stands as None."""
-        for i, name in enumerate(self.policies):
-            if not any(map(Names([name]).match, policies)):
-                known = did_you_mean(name, policies) or _known_policies(policies)
-                yield Problem(("spec", "policies", i), f'unknown policy "{name}"', known)
-        if all(policies.values()):
-            own = {rule for policy in policies.values() if policy for rule in rule_names(policy)}
-            yield from check_rules(self.rules, own, ("spec",))
-
     def idle_parts(self, policies: Iterable[CompiledPolicy]) -> Iterator[Problem]:
         """What it names and can never be for: rules that none of its policies has, policies with none of its rules."""
         chosen = [policy for policy in policies if Names(self.policies).match(policy.name)]
@@ -111,6 +100,39 @@ class SharedException:
                 yield Problem(("spec", "policies", i), f'the policy "{name}" has none of its rules')
 
 
+def unknown_names(
+    document: JSONObject, policies: Mapping[str, CompiledPolicy | None], kubernetes: Collection[str]
+) -> Iterator[Problem]:
+    """The policies and rules that a document of kind PolicyException names and the policy set does not have.
+
+    The document may have other mistakes. Of a policy that is broken itself, the rules are not known: it stands as None.
+    ``kubernetes`` are the names of Kubernetes' own policies in the set, which know no exceptions.
+    """
+    spec = mapping(document, "spec")
+    for i, name in enumerate(_list(spec, "policies")):
+        if type(name) is not str or any(map(Names([name]).match, policies)):
+            continue
+        path: Path = ("spec", "policies", i)
+        if any(map(Names([name]).match, kubernetes)):
+            message = (
+                f'"{name}" is a policy of Kubernetes\' own kinds, which are judged as the API server does it'
+            )
+            yield Problem(path, message, "leave objects out in its binding or its matchConditions")
+        else:
+            known = did_you_mean(name, policies) or _known_policies(policies)
+            yield Problem(path, f'unknown policy "{name}"', known)
+    if all(policies.values()):
+        own = {rule for policy in policies.values() if policy for rule in rule_names(policy)}
+        rules = [rule if type(rule) is str else "*" for rule in _list(spec, "rules")]
+        yield from check_rules(rules, own, ("spec",))
+
+
+def _list(spec: JSONObject, key: str) -> list[Any]:
+    """Whatever is in a list, so that its entries keep their numbers."""
+    value = spec.get(key)
+    return value if type(value) is list else []
+
+
 def _known_policies(policies: Iterable[str]) -> str:
     names = sorted(policies)
     return f"the policies of this set are {', '.join(names)}" if 0 < len(names) <= 10 else ""
@@ -120,7 +142,7 @@ def compile_shared_exception(document: JSONObject, workloads: Finders) -> Shared
     """Compile one document of kind PolicyException, given as plain data.
 
     Raises:
-        InvalidPolicy: with every problem of its own; ``SharedException.problems`` are those with the policies.
+        InvalidPolicy: with every problem of its own; ``unknown_names`` has those with the policies.
     """
     from webhook.policy.model import PolicyException
 
