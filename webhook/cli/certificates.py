@@ -7,7 +7,7 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from webhook.server.durations import parse_duration
+from webhook.kube.duration import parse_duration
 
 if TYPE_CHECKING:
     from certs.renew import Wanted

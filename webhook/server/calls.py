@@ -8,8 +8,8 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from webhook.engine.decision import Phase
+from webhook.kube.duration import parse_duration
 from webhook.policy.findings import Mode
-from webhook.server.durations import parse_duration
 from webhook.server.limits import DEFAULT_SECONDS, MAX_SECONDS
 from webhook.server.replies import CallError
 

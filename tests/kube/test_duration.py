@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.server.durations import parse_duration
+from webhook.kube.duration import parse_duration
 
 
 @pytest.mark.parametrize(

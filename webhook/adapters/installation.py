@@ -1,0 +1,109 @@
+"""An installation of gpuward read from a cluster, for the doctor. Nothing in the cluster is changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from webhook.adapters.cluster import Cluster, ClusterError
+from webhook.doctor.installation import Installation
+from webhook.engine.ruleset import Ruleset
+from webhook.kube.shape import JSONObject, items, mapping, text
+
+_SECONDS: Final = 15.0
+_PAGE: Final = "500"
+
+
+class _Collection(NamedTuple):
+    """Objects of one kind: where they are listed, and whether only those of gpuward's own namespaces matter."""
+
+    kind: str
+    api_version: str
+    resource: str
+    own: bool = False
+
+    def path(self, namespace: str = "") -> str:
+        root = "/api/v1" if self.api_version == "v1" else f"/apis/{self.api_version}"
+        return f"{root}/namespaces/{namespace}/{self.resource}" if namespace else f"{root}/{self.resource}"
+
+
+_EVERYWHERE: Final = (
+    _Collection(
+        "MutatingWebhookConfiguration", "admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations"
+    ),
+    _Collection(
+        "ValidatingWebhookConfiguration", "admissionregistration.k8s.io/v1", "validatingwebhookconfigurations"
+    ),
+    _Collection("Namespace", "v1", "namespaces"),
+    _Collection("DaemonSet", "apps/v1", "daemonsets"),
+    _Collection("StatefulSet", "apps/v1", "statefulsets"),
+    _Collection("Deployment", "apps/v1", "deployments"),
+    _Collection("ClusterRole", "rbac.authorization.k8s.io/v1", "clusterroles"),
+    _Collection("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", "clusterrolebindings"),
+)
+_OWN: Final = (
+    _Collection("Service", "v1", "services", own=True),
+    _Collection("EndpointSlice", "discovery.k8s.io/v1", "endpointslices", own=True),
+    _Collection("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", own=True),
+    _Collection("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers", own=True),
+    _Collection("Role", "rbac.authorization.k8s.io/v1", "roles", own=True),
+    _Collection("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings", own=True),
+    _Collection("Secret", "v1", "secrets", own=True),
+)
+
+
+async def read_installation(cluster: Cluster, now: datetime, ruleset: Ruleset | None) -> Installation:
+    """Everything in a cluster that the doctor looks at.
+
+    What may not be read is left out and named in ``unread``.
+
+    Raises:
+        ClusterError: the API server does not answer at all.
+    """
+    version = await cluster.get_json("/version", seconds=_SECONDS)
+    reading = _Reading(cluster)
+    await asyncio.gather(*(reading.read(collection) for collection in _EVERYWHERE))
+    seen = Installation(tuple(reading.objects), now, whole=True)
+    await asyncio.gather(
+        *(reading.read(collection, namespace) for collection in _OWN for namespace in sorted(seen.namespaces))
+    )
+    return Installation(
+        tuple(reading.objects),
+        now,
+        whole=True,
+        server_version=text(version, "gitVersion") if type(version) is dict else "",
+        ruleset=ruleset,
+        unread=reading.unread,
+    )
+
+
+class _Reading:
+    """Objects as they are read, and what could not be."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.objects: list[JSONObject] = []
+        self._unread: dict[str, str] = {}
+
+    @property
+    def unread(self) -> Mapping[str, str]:
+        return dict(sorted(self._unread.items()))
+
+    async def read(self, collection: _Collection, namespace: str = "") -> None:
+        """Read one collection, page by page."""
+        query = [("limit", _PAGE)]
+        while True:
+            try:
+                page: Any = await self._cluster.get_json(collection.path(namespace), query, seconds=_SECONDS)
+            except ClusterError as error:
+                self._unread[collection.kind] = str(error)
+                return
+            for item in items(page, "items"):
+                # The items of a list do not repeat what they are.
+                self.objects.append({"apiVersion": collection.api_version, "kind": collection.kind, **item})
+            more = text(mapping(page, "metadata"), "continue")
+            if not more:
+                return
+            query = [("limit", _PAGE), ("continue", more)]

@@ -1,0 +1,101 @@
+"""How the API server calls: how long it waits, and what it takes the webhook to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from webhook.doctor.diagnosis import Diagnosis, Level, Ref
+from webhook.doctor.entries import Entry
+from webhook.doctor.installation import Installation
+from webhook.kube.path import json_pointer
+from webhook.kube.shape import strings, text
+
+# A review takes about a millisecond. Source: Kubernetes, "Admission Webhook Good Practices": small timeouts.
+_LONG: Final = 5
+_TOO_LONG: Final = 10
+_ADVISED: Final = 3
+
+
+def timeouts(installation: Installation) -> Iterator[Diagnosis]:
+    """Entries that hold requests up for long while gpuward does not answer."""
+    for entry in installation.ours:
+        if entry.timeout > _LONG:
+            written = "" if "timeoutSeconds" in entry.raw else ", the default"
+            yield Diagnosis(
+                "long-timeout",
+                Level.ERROR if entry.timeout > _TOO_LONG else Level.WARNING,
+                Ref.of(entry.configuration),
+                entry.field("timeoutSeconds"),
+                f"{entry.name} waits {entry.timeout} s{written}: while gpuward does not answer, every request takes "
+                "that long, and controllers fall behind, also with failurePolicy Ignore",
+                f"write timeoutSeconds: {_ADVISED}; a review takes about a millisecond",
+                (_sets(entry, "timeoutSeconds", _ADVISED),),
+            )
+
+
+def promises(installation: Installation) -> Iterator[Diagnosis]:
+    """Fields by which an entry says less of gpuward than is true, so that it is not called when it should be."""
+    for entry in installation.ours:
+        if text(entry.raw, "sideEffects") not in ("None", "NoneOnDryRun"):
+            yield _wrong(
+                entry,
+                "side-effects",
+                "sideEffects",
+                "None",
+                "requests with dryRun (kubectl diff, --dry-run=server) are refused, as it does not say that it has no "
+                "side effects; it has none",
+            )
+        if text(entry.raw, "matchPolicy") == "Exact":
+            yield _wrong(
+                entry,
+                "match-policy-exact",
+                "matchPolicy",
+                "Equivalent",
+                "it is not called for objects that are sent in another version of their API",
+            )
+        if entry.mutating and text(entry.raw, "reinvocationPolicy") != "IfNeeded":
+            yield _wrong(
+                entry,
+                "reinvocation-never",
+                "reinvocationPolicy",
+                "IfNeeded",
+                "containers that another webhook injects afterwards (a sidecar) get nothing of what policies add",
+            )
+        versions = strings(entry.raw, "admissionReviewVersions")
+        if "v1" not in versions:
+            yield Diagnosis(
+                "review-version",
+                Level.ERROR,
+                Ref.of(entry.configuration),
+                entry.field("admissionReviewVersions"),
+                f"{entry.name} is sent AdmissionReviews of {', '.join(versions) or 'no version'}, and gpuward reads v1",
+                "write admissionReviewVersions: [v1]",
+                (_sets(entry, "admissionReviewVersions", ["v1"]),),
+            )
+        if entry.service is None:
+            yield Diagnosis(
+                "address-outside",
+                Level.WARNING,
+                Ref.of(entry.configuration),
+                entry.field("clientConfig", "url"),
+                f"{entry.name} is called by a URL: the cluster does not know which pods answer, so no disruption "
+                "budget and no readiness counts",
+                "name a Service under clientConfig.service",
+            )
+
+
+def _wrong(entry: Entry, code: str, field: str, value: str, message: str) -> Diagnosis:
+    return Diagnosis(
+        code,
+        Level.WARNING,
+        Ref.of(entry.configuration),
+        entry.field(field),
+        f"{entry.name} has {field} {text(entry.raw, field) or 'not set'}: {message}",
+        f"write {field}: {value}",
+        (_sets(entry, field, value),),
+    )
+
+
+def _sets(entry: Entry, field: str, value: object) -> dict[str, object]:
+    return {"op": "add", "path": json_pointer(entry.field(field)), "value": value}

@@ -1,0 +1,61 @@
+"""What the doctor says about an installation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from webhook.kube.path import Path, render
+from webhook.kube.shape import JSONObject, mapping, text
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    ERROR = "error"
+    """The cluster can be locked, admission does not work, or it does not do what the configuration says."""
+    WARNING = "warning"
+    """It works today; an upgrade, a drained node or another mistake turns it into an error."""
+    NOTE = "note"
+    """Worth knowing; nothing needs to be changed for it."""
+
+
+class Ref(NamedTuple):
+    """The object a diagnosis is about."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def of(cls, obj: JSONObject) -> Ref:
+        """The reference to an object."""
+        metadata = mapping(obj, "metadata")
+        return cls(text(obj, "kind"), text(metadata, "namespace"), text(metadata, "name"))
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One thing that is wrong.
+
+    ``code`` is a stable identifier of the kind of mistake (kebab-case), ``path`` where in the object it is,
+    ``message`` one sentence that says what is wrong and what it leads to, ``remedy`` what to change.
+    ``patch`` is that change as a JSON Patch (RFC 6902) of the object, empty where nobody but a person can say it.
+    """
+
+    code: str
+    level: Level
+    about: Ref
+    path: Path
+    message: str
+    remedy: str
+    patch: tuple[JSONObject, ...] = ()
+
+    @property
+    def field(self) -> str:
+        """The path as text; empty where it is about the whole object."""
+        return render(self.path)
