@@ -42,6 +42,7 @@ COMMANDS: Final = (
     Command("lint", "check policy files", "webhook.cli.lint"),
     Command("test", "run the cases of policies", "webhook.cli.test"),
     Command("explain", "list the rules, or explain one", "webhook.cli.explain"),
+    Command("export", "write policies as Kubernetes' own admission policies", "webhook.cli.export"),
     Command("schema", "print the JSON Schema of policy files", "webhook.cli.schema"),
     Command("doctor", "examine an installation for what could lock the cluster", "webhook.cli.doctor"),
     Command("demo", "serve on localhost and send it real ML workloads", "webhook.cli.demo"),
