@@ -319,3 +319,22 @@ def test_the_text_says_through_what_an_object_passed(write: Any, capsys: pytest.
     assert (
         "policies only record this: passed by break-glass on-call: see the runbook" in capsys.readouterr().out
     )
+
+
+def test_what_is_in_no_namespace_has_no_namespaces_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "policy.yaml").write_text(
+        "apiVersion: gpuward.dev/v1alpha1\nkind: Policy\nmetadata: {name: p}\n"
+        "spec:\n  match: {namespaceSelector: {matchLabels: {workload: ml}}}\n"
+        "  validate: [{rule: role-privileges}]\n"
+    )
+    rules = 'rules: [{apiGroups: [""], resources: [pods], verbs: ["*"]}]\n'
+    for kind in ("Role", "ClusterRole"):
+        (tmp_path / f"{kind}.yml").write_text(
+            f"apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata: {{name: x}}\n{rules}"
+        )
+    given = ["--policies", str(tmp_path / "policy.yaml"), "--namespace-labels", "workload=ml"]
+    assert main(["review", "-f", str(tmp_path / "Role.yml"), *given]) == 1
+    assert "rules[0].verbs[0]" in capsys.readouterr().out
+    assert main(["review", "-f", str(tmp_path / "ClusterRole.yml"), *given]) == 0

@@ -103,6 +103,8 @@ class _Rules:
         for policy in ruleset.policies:
             for check in policy.checks:
                 self._add(policy.name, check.name, check.severity)
+            for object_check in policy.object_checks:
+                self._add(policy.name, object_check.name, object_check.severity)
             for expression in policy.expressions:
                 self._add(policy.name, expression.name, expression.severity)
 
