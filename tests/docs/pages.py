@@ -1,9 +1,9 @@
 """The documentation as the tests read it: pages, their headings, links and fenced blocks.
 
 A fenced block may carry words after its language. ``sh run`` is run by the tests, ``exit=1`` is the status
-it must end with. ``text output`` is what the block before it prints; a line ``...`` stands for any lines.
-``yaml file=NAME`` is written to that file before the blocks after it are run; ``broken`` says that it is
-meant to be wrong.
+it must end with, ``needs=PROGRAM`` what a machine may lack. ``text output`` is what the block before it
+prints; a line ``...`` stands for any lines. ``yaml file=NAME`` is written to that file before the blocks
+after it are run; ``broken`` says that it is meant to be wrong.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,9 @@ def test_runnable_blocks_do_what_the_page_says(page: Path, tmp_path: Path) -> No
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text, encoding="utf-8")
         elif "run" in block.words:
+            needed = block.option("needs")
+            if needed is not None and shutil.which(needed) is None:
+                pytest.skip(f"{block.where}: the rest of the page needs {needed}")
             printed = _run(block, desk, environment)
         elif "output" in block.words:
             assert printed is not None, f"{block.where}: the output of nothing"
