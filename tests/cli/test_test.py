@@ -389,3 +389,16 @@ def test_unreadable_cases_are_errors_in_junit(tmp_path: Path, capsys: pytest.Cap
 def test_a_report_that_cannot_be_written_exits_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test", folder(tmp_path, GOOD), "--junit", str(tmp_path / "no" / "x.xml")]) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_an_object_that_is_none_of_the_policys_business_shows_nothing_of_its_checks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = POLICY.replace("spec:\n", "spec:\n  match: {objectSelector: {matchLabels: {tier: training}}}\n")
+    labelled = BAD.replace("metadata: {name: x}", "metadata: {name: x, labels: {tier: training}}")
+    root = folder(tmp_path, GOOD, labelled, policy=policy)
+    assert main(["test", root, "--require-coverage"]) == 1
+    assert "baseline/no-privileged has no case in which it passes\n" in capsys.readouterr().out
+    good = GOOD.replace("metadata: {name: x}", "metadata: {name: x, labels: {tier: training}}")
+    (tmp_path / "baseline" / "cases" / "2.yaml").write_text(good)
+    assert main(["test", root, "--require-coverage"]) == 0

@@ -15,9 +15,9 @@ from typing import Final
 import webhook
 from webhook.adapters.policy_cases import CaseFile, read_cases
 from webhook.adapters.policy_files import LoadedPolicies, Written, load, shipped_policies_path
-from webhook.engine.cases import run_case
+from webhook.engine.cases import policies_about, run_case
 from webhook.engine.decision import Decision
-from webhook.engine.ruleset import CompiledPolicy
+from webhook.engine.ruleset import CompiledPolicy, Ruleset
 from webhook.kube.shape import JSONObject
 from webhook.policy.case import CaseSpec
 from webhook.policy.findings import Finding
@@ -71,7 +71,7 @@ def _examples(rule: type[Rule], loaded: LoadedPolicies) -> Iterator[Example]:
                 if decision.patch and spec.object and decision.object:
                     yield Example(policy.name, written.file, entries, spec.object, (), decision.object)
             elif decision.findings and spec.object:
-                good = _nearest_good(spec.object, ran)
+                good = _nearest_good(spec.object, ran, loaded.ruleset_of([alone]))
                 if good is not None:
                     yield Example(policy.name, written.file, entries, spec.object, decision.findings, good)
 
@@ -107,12 +107,14 @@ def _run(
                 yield spec, run_case(spec, ruleset)[0]
 
 
-def _nearest_good(bad: JSONObject, ran: list[tuple[CaseSpec, Decision]]) -> JSONObject | None:
+def _nearest_good(
+    bad: JSONObject, ran: list[tuple[CaseSpec, Decision]], ruleset: Ruleset
+) -> JSONObject | None:
     """Of the objects the rule lets pass, the one most like this one: so that what makes the difference shows."""
     passed = [
         spec.object
         for spec, decision in ran
-        if spec.object and not decision.findings and not decision.exempted
+        if spec.object and not decision.findings and not decision.exempted and policies_about(spec, ruleset)
     ]
     return max(
         passed, key=lambda obj: (obj.get("kind") == bad.get("kind"), _likeness(obj, bad)), default=None

@@ -106,7 +106,7 @@ def _run_folder(folder: Path, loaded: LoadedPolicies, cases: Iterable[CaseFile])
     for case in cases:
         spec = case.case.spec
         decision, differences = run_case(spec, ruleset)
-        coverage.record(decision)
+        coverage.record(spec, decision)
         name, got = case.case.metadata.name, outcome(decision)
         ran.append(Ran(case.file, case.line, name, spec.expect, got, tuple(differences)))
     # Cases of the whole set show something of all policies, and need not show everything of any.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from webhook.engine.decision import Decision
+from webhook.engine.decision import Decision, Facts
 from webhook.engine.offline import request_for
 from webhook.engine.review import review
-from webhook.engine.ruleset import Ruleset
+from webhook.engine.ruleset import CompiledPolicy, Ruleset
+from webhook.engine.subjects import State, Subjects, select
 from webhook.engine.surroundings import Surroundings
 from webhook.kube.path import MISSING, lookup, parse
+from webhook.kube.review import AdmissionRequest
 from webhook.policy.findings import Finding
 
 if TYPE_CHECKING:
@@ -31,6 +33,43 @@ class Difference(NamedTuple):
 
 def run_case(spec: CaseSpec, ruleset: Ruleset) -> tuple[Decision, list[Difference]]:
     """Review the case's object and say what differs from what it expects; nothing differs in a case that passes."""
+    request, facts = _question(spec)
+    decision = review(request, ruleset, facts)
+    differences = [
+        *_outcome(spec, decision),
+        *_findings(spec, decision),
+        *_changes(spec, decision),
+        *_let_pass(spec, decision),
+    ]
+    return decision, differences
+
+
+def policies_about(spec: CaseSpec, ruleset: Ruleset) -> frozenset[str]:
+    """The names of the policies that match the case's object, or a pod in it; of Kubernetes' own, all."""
+    request, facts = _question(spec)
+    subjects = Subjects(request, ruleset, facts)
+    state = subjects.original()
+    candidates = ruleset.candidates(request.kind, request.operation, request.namespace)
+    found = {
+        chosen.policy.name
+        for chosen in select(candidates, request, facts)
+        if _applies(chosen.policy, subjects, state)
+    }
+    return frozenset(found | set(ruleset.kubernetes.names() if ruleset.kubernetes is not None else ()))
+
+
+def _applies(policy: CompiledPolicy, subjects: Subjects, state: State) -> bool:
+    try:
+        if any(subjects.applies_to_pod(policy, pod, state) for pod in state.pods):
+            return True
+        on_object = policy.object_checks or any(not rule.on_pods for rule in policy.expressions)
+        return bool(on_object) and subjects.applies_to_object(policy, state)
+    except Exception:  # noqa: BLE001 - a condition that cannot be evaluated; the review has a finding for it
+        return False
+
+
+def _question(spec: CaseSpec) -> tuple[AdmissionRequest, Facts]:
+    """What is asked in a case, and what is known besides."""
     request = request_for(
         spec.object,
         old_object=spec.oldObject,
@@ -41,15 +80,7 @@ def run_case(spec: CaseSpec, ruleset: Ruleset) -> tuple[Decision, list[Differenc
         groups=tuple(spec.user.groups),
     )
     now = datetime.combine(spec.today, time(), UTC) if spec.today is not None else None
-    facts = Surroundings(spec.objects, spec.namespace.labels).facts(request, spec.mode, now)
-    decision = review(request, ruleset, facts)
-    differences = [
-        *_outcome(spec, decision),
-        *_findings(spec, decision),
-        *_changes(spec, decision),
-        *_let_pass(spec, decision),
-    ]
-    return decision, differences
+    return request, Surroundings(spec.objects, spec.namespace.labels).facts(request, spec.mode, now)
 
 
 def outcome(decision: Decision) -> str:

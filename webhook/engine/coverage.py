@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from webhook.engine.cases import outcome
+from webhook.engine.cases import outcome, policies_about
 from webhook.engine.decision import Decision
 from webhook.engine.offline import kind_of
 from webhook.engine.ruleset import Ruleset
+
+if TYPE_CHECKING:
+    from webhook.policy.case import CaseSpec
 
 
 class Gap(NamedTuple):
@@ -27,6 +30,7 @@ class Coverage:
     """Takes note of decisions about cases, and says what they leave out."""
 
     def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
         self._checks = [(policy.name, rule.name) for policy in ruleset.policies for rule in policy.checks]
         self._checks += [
             (policy.name, rule.name) for policy in ruleset.policies for rule in policy.expressions
@@ -55,18 +59,22 @@ class Coverage:
         self._spoke: set[tuple[str, str]] = set()
         self._silent: set[tuple[str, str]] = set()
 
-    def record(self, decision: Decision) -> None:
-        """Take note of one case's decision."""
+    def record(self, spec: CaseSpec, decision: Decision) -> None:
+        """Take note of one case and the decision about it."""
         spoke = {(finding.policy, finding.rule) for finding in decision.findings} | set(decision.mutated_by)
         self._spoke |= spoke
         # A rule that was not asked has not let anything pass.
         spoke |= {(use.policy, use.rule) for use in decision.exempted}
         if outcome(decision) in ("allow", "mutate"):
-            self._silent |= set(self._checks) - spoke
+            # A check of a policy that is not about the object lets nothing pass.
+            asked = policies_about(spec, self._ruleset)
+            self._silent |= {rule for rule in self._checks if rule[0] in asked} - spoke
             # A check of objects of one kind lets nothing pass in a case about another.
             group, _, kind = kind_of(decision.object or {})
             self._silent |= {
-                rule for rule, kinds in self._object_checks.items() if (group, kind) in kinds
+                rule
+                for rule, kinds in self._object_checks.items()
+                if rule[0] in asked and (group, kind) in kinds
             } - spoke
         self._silent |= {*self._mutations, *self._kubernetes_mutations} - spoke
 
