@@ -18,6 +18,10 @@ VALIDATED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("pods", "pods/ephemeralcontainers", "pods/resize", "replicationcontrollers", "podtemplates")),
     ("apps", ("deployments", "statefulsets", "daemonsets", "replicasets")),
     ("batch", ("jobs", "cronjobs")),
+    # What is judged as it is.
+    ("autoscaling", ("horizontalpodautoscalers",)),
+    ("networking.k8s.io", ("ingresses", "networkpolicies")),
+    ("rbac.authorization.k8s.io", ("rolebindings", "roles")),
 )
 
 Object = dict[str, Any]
