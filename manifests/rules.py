@@ -8,7 +8,7 @@ from typing import Any, Final
 from webhook.checks import CHECKS
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.kinds import BUILT_IN, Kind
-from webhook.kube.resources import is_cluster_scoped
+from webhook.kube.resources import is_cluster_scoped, plural
 from webhook.kube.workloads.table import WORKLOADS
 from webhook.policy.rule import ObjectCheck
 
@@ -23,16 +23,6 @@ _GONE: Final = frozenset({"extensions"})
 # The version that the built-in groups are asked for in, where it is not v1. With matchPolicy Equivalent requests in
 # another are converted to it.
 _VERSIONS: Final[Mapping[str, str]] = {"autoscaling": "v2"}
-
-
-def plural(kind: str) -> str:
-    """The resource of a kind: its plural in lower case, as code generators for custom resources form it."""
-    name = kind.lower()
-    if name.endswith(("s", "x", "z", "ch", "sh")):
-        return f"{name}es"
-    if name.endswith("y") and name[-2:-1] not in set("aeiou"):
-        return f"{name[:-1]}ies"
-    return f"{name}s"
 
 
 def rules() -> dict[str, list[Rule]]:
@@ -54,7 +44,7 @@ def _is_cluster_scoped(kind: Kind) -> bool:
 def _by_group(kinds: Iterable[Kind]) -> list[Rule]:
     groups: dict[str, set[str]] = {}
     for group, kind in kinds:
-        groups.setdefault(group, set()).add(plural(kind))
+        groups.setdefault(group, set()).add(plural(group, kind))
     return [
         {"apiGroups": [group], "apiVersions": [_version(group)], "resources": sorted(resources)}
         for group, resources in sorted(groups.items())

@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from manifests.rules import plural, rules
+from manifests.rules import rules
 from webhook.checks import CHECKS
-from webhook.engine.offline import is_cluster_scoped
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.kinds import BUILT_IN
+from webhook.kube.resources import is_cluster_scoped, plural
 from webhook.kube.workloads.table import WORKLOADS
 from webhook.policy.rule import ObjectCheck
-
-
-@pytest.mark.parametrize(
-    ("kind", "resource"),
-    [
-        ("Deployment", "deployments"),
-        ("Sandbox", "sandboxes"),
-        ("NetworkPolicy", "networkpolicies"),
-        ("Ingress", "ingresses"),
-        ("InferenceService", "inferenceservices"),
-        ("LLMInferenceServiceConfig", "llminferenceserviceconfigs"),
-        ("PyTorchJob", "pytorchjobs"),
-        ("RayCluster", "rayclusters"),
-        ("LeaderWorkerSet", "leaderworkersets"),
-        ("VerticalPodAutoscaler", "verticalpodautoscalers"),
-        ("ResourceQuota", "resourcequotas"),
-        ("Gateway", "gateways"),
-    ],
-)
-def test_resource_is_the_plural_of_its_kind(kind: str, resource: str) -> None:
-    assert plural(kind) == resource
 
 
 def _asked(part: str) -> set[tuple[str, str]]:
@@ -46,14 +25,14 @@ def _asked(part: str) -> set[tuple[str, str]]:
 @pytest.mark.parametrize(("group", "kind"), [name for name in WORKLOADS if name[0] != "extensions"])
 def test_every_known_workload_is_asked_about(group: str, kind: str) -> None:
     part = "clusterScoped" if is_cluster_scoped(GroupVersionKind(group, "", kind)) else "workloads"
-    assert (group, plural(kind)) in _asked(part)
+    assert (group, plural(group, kind)) in _asked(part)
 
 
 def test_every_kind_that_a_check_judges_is_asked_about() -> None:
     kinds = [kind for check in CHECKS if issubclass(check, ObjectCheck) for kind in check.kinds]
     assert kinds
     for group, kind in kinds:
-        assert (group, plural(kind)) in _asked("objects") | _asked("clusterScoped")
+        assert (group, plural(group, kind)) in _asked("objects") | _asked("clusterScoped")
 
 
 def test_built_in_kinds_are_asked_about_in_one_version() -> None:

@@ -32,11 +32,9 @@ class GroupVersionResource(NamedTuple):
 
 NAMESPACES: Final = GroupVersionResource("", "v1", "namespaces")
 
-# Plurals that Kubernetes' guess, see ``_guess``, does not get.
+# Plurals that are not formed by the rule, see ``plural``.
 _IRREGULAR: Final[Mapping[tuple[str, str], str]] = {
     ("argoproj.io", "EventBus"): "eventbus",
-    ("gateway.networking.k8s.io", "Gateway"): "gateways",
-    ("karpenter.sh", "NodeOverlay"): "nodeoverlays",
 }
 
 # Kinds that are only ever sent to a subresource, with the resource that has it. The kind ``Scale`` is not here: it
@@ -145,23 +143,30 @@ def is_cluster_scoped(kind: GroupVersionKind) -> bool:
 def resource_for(kind: GroupVersionKind, subresource: str = "") -> GroupVersionResource:
     """The resource to which an object of this kind is sent; that of its parent for a kind of a subresource.
 
-    Of a custom resource that is not known, its plural is guessed as Kubernetes guesses it.
+    Of a custom resource that is not known, its plural is worked out.
     """
     parent = _OF_SUBRESOURCES.get((kind.group, kind.kind)) if subresource else None
     if parent is not None:
         return GroupVersionResource(parent[0], "v1", parent[1])
-    plural = _IRREGULAR.get((kind.group, kind.kind)) or _guess(kind.kind)
-    return GroupVersionResource(kind.group, kind.version, plural)
+    return GroupVersionResource(kind.group, kind.version, plural(kind.group, kind.kind))
 
 
-def _guess(kind: str) -> str:
-    """Source: k8s.io/apimachinery ``meta.UnsafeGuessKindToResource``."""
+def plural(group: str, kind: str) -> str:
+    """The name of the resource of a kind: its plural in lower case.
+
+    Formed as Kubernetes guesses it (k8s.io/apimachinery ``meta.UnsafeGuessKindToResource``), and where that is not the
+    English plural, as the generators of custom resources form it (``gateways``, ``sandboxes``).
+    """
+    if (group, kind) in _IRREGULAR:
+        return _IRREGULAR[group, kind]
     singular = kind.lower()
     if not singular or singular == "endpoints":
         return singular
-    if singular.endswith("s"):
-        return singular + "es"
-    return singular[:-1] + "ies" if singular.endswith("y") else singular + "s"
+    if singular.endswith(("s", "x", "z", "ch", "sh")):
+        return f"{singular}es"
+    if singular.endswith("y") and singular[-2:-1] not in ("a", "e", "i", "o", "u"):
+        return f"{singular[:-1]}ies"
+    return f"{singular}s"
 
 
 def known_resources(group: str) -> tuple[str, ...]:
@@ -171,7 +176,7 @@ def known_resources(group: str) -> tuple[str, ...]:
 
 def _resources(group: str) -> Iterator[str]:
     for kind in sorted(KNOWN.get(group, ())):
-        yield _IRREGULAR.get((group, kind)) or _guess(kind)
+        yield plural(group, kind)
 
 
 def is_admitted_by_policy(resource: GroupVersionResource) -> bool:

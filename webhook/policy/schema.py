@@ -16,6 +16,7 @@ from pydantic_core import core_schema
 
 from webhook.policy.case import PolicyCase
 from webhook.policy.descriptions import field_descriptions, one_paragraph
+from webhook.policy.kubernetes.documents import ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding
 from webhook.policy.model import (
     AcceleratorCatalog,
     BreakGlass,
@@ -38,6 +39,8 @@ _DOCUMENTS: Final[tuple[type[BaseModel], ...]] = (
     BreakGlass,
     AcceleratorCatalog,
     WorkloadCatalog,
+    ValidatingAdmissionPolicy,
+    ValidatingAdmissionPolicyBinding,
     PolicyCase,
 )
 

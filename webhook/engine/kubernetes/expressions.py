@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from webhook.engine.kubernetes.policies import Condition
 from webhook.kube.path import Path
 from webhook.policy.kubernetes.documents import MatchCondition, Variable
+from webhook.policy.kubernetes.validation import is_identifier
 from webhook.policy.problems import Problem
 
 if TYPE_CHECKING:
@@ -47,11 +48,7 @@ class Expressions:
         for i, variable in enumerate(variables):
             name, expression = variable.name or "", variable.expression or ""
             path: Path = ("spec", "variables", i, "expression")
-            if (
-                not name.strip()
-                or not expression.strip()
-                or any(name == known for known, _ in self.variables)
-            ):
+            if not is_identifier(name) or not expression.strip() or name in dict(self.variables):
                 continue  # said already
             try:
                 self.environment = Environment([*self.variables, (name, expression)])

@@ -25,10 +25,16 @@ from webhook.policy.kubernetes.documents import (
     ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,
 )
-from webhook.policy.kubernetes.parameters import ParameterKind, Parameters, parameter_kind
+from webhook.policy.kubernetes.parameters import (
+    ParameterKind,
+    Parameters,
+    namespace_of,
+    parameter_kind,
+)
 from webhook.policy.kubernetes.validation import (
     mutating_binding_problems,
     mutating_policy_problems,
+    param_kind_problems,
     validating_binding_problems,
     validating_policy_problems,
 )
@@ -172,15 +178,17 @@ class _Loader:
     def _parameter_kind(self, key: tuple[str, str], indexes: list[int]) -> ParameterKind:
         objects = [self.documents[index] for index in indexes]
         namespaced = _is_namespaced(key, objects)
-        seen: dict[tuple[str, str], int] = {}
+        seen: set[tuple[str, str]] = set()
         for index, data in zip(indexes, objects, strict=True):
-            metadata = mapping(data, "metadata")
-            name, namespace = text(metadata, "name"), text(metadata, "namespace")
+            name, namespace = (
+                text(mapping(data, "metadata"), "name"),
+                namespace_of(data, namespaced=namespaced),
+            )
             if not name:
                 self._problem(index, ("metadata", "name"), "is required")
             elif (namespace, name) in seen:
                 self._problem(index, ("metadata", "name"), f'there is another {key[1]} of the name "{name}"')
-            seen[namespace, name] = index
+            seen.add((namespace, name))
         return parameter_kind(objects, namespaced=namespaced)
 
     def _kind_of(self, kind: ParamKind) -> ParameterKind:
@@ -203,10 +211,12 @@ class _Loader:
         return found
 
     def _check_param_kind(self, index: int, kind: ParamKind) -> None:
+        if any(True for _ in param_kind_problems(kind, ())):
+            return  # said already
         try:
             parse_kind(f"{kind.apiVersion}/{kind.kind}")
         except ValueError as error:
-            self._problem(index, ("spec", "paramKind"), str(error))
+            self._problem(index, ("spec", "paramKind", "kind"), str(error))
 
     def _check_resources(
         self, index: int, resources: MatchResources | None, path: tuple[str | int, ...]
@@ -280,6 +290,7 @@ class _Loader:
         if ref.namespace and not parameters.namespaced:
             message = f"must not be there: objects of kind {kind.kind} live in no namespace"
             self.problems.append((index, Problem(("spec", "paramRef", "namespace"), message, on_key=True)))
+            return None
         there = [
             name
             for namespace, objects in parameters.objects.items()

@@ -29,13 +29,17 @@ class ParameterKind:
     objects: Mapping[str, Mapping[str, JSONObject]] = field(default_factory=dict)
 
 
+def namespace_of(obj: JSONObject, *, namespaced: bool) -> str:
+    """The namespace of a parameter; empty where its kind lives in none."""
+    return (text(mapping(obj, "metadata"), "namespace") or DEFAULT_NAMESPACE) if namespaced else ""
+
+
 def parameter_kind(objects: Iterable[JSONObject], *, namespaced: bool) -> ParameterKind:
     """The parameters of one kind."""
     found: dict[str, dict[str, JSONObject]] = {}
     for obj in sorted(objects, key=lambda o: text(mapping(o, "metadata"), "name")):
-        metadata = mapping(obj, "metadata")
-        namespace = (text(metadata, "namespace") or DEFAULT_NAMESPACE) if namespaced else ""
-        found.setdefault(namespace, {})[text(metadata, "name")] = obj
+        name = text(mapping(obj, "metadata"), "name")
+        found.setdefault(namespace_of(obj, namespaced=namespaced), {})[name] = obj
     return ParameterKind(namespaced, found)
 
 

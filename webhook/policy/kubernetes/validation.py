@@ -135,6 +135,11 @@ def is_qualified_name(name: str) -> bool:
     return len(part) <= 63 and _NAME_PART.fullmatch(part) is not None
 
 
+def is_identifier(name: str) -> bool:
+    """Whether a name is an identifier of CEL."""
+    return _IDENTIFIER.fullmatch(name) is not None and name not in _RESERVED
+
+
 def metadata_problems(metadata: ObjectMeta) -> Iterator[Problem]:
     """What is wrong with the name and labels of an object that lives in no namespace."""
     if not is_subdomain(metadata.name):
@@ -299,7 +304,7 @@ def variable_problems(variables: Sequence[Variable], path: Path) -> Iterator[Pro
         name = variable.name or ""
         if not name.strip():
             yield Problem((*path, i, "name"), "is required")
-        elif not _IDENTIFIER.fullmatch(name) or name in _RESERVED:
+        elif not is_identifier(name):
             yield Problem(
                 (*path, i, "name"),
                 "must be a CEL identifier: letters, digits and '_', not starting with a digit, and no word of CEL",
