@@ -10,10 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+import orjson
+
 from webhook.engine.kubernetes.mutating import compile_mutating, compile_mutating_binding
 from webhook.engine.kubernetes.policies import MutatingPolicy, ValidatingPolicy
 from webhook.engine.kubernetes.validating import compile_validating, compile_validating_binding
 from webhook.kube.gvk import parse_api_version
+from webhook.kube.path import Path, lookup
 from webhook.kube.resources import is_cluster_scoped, known_resources
 from webhook.kube.shape import JSONObject, mapping, text
 from webhook.policy.kubernetes.documents import (
@@ -121,16 +124,26 @@ class _Loader:
         return ((i, data) for i, data in enumerate(self.documents) if data.get("kind") == kind)
 
     def _parsed(self, kind: str, model: Any, problems_of: Any) -> Iterator[tuple[int, Any, bool]]:
-        """The documents of a kind that can be read, and whether they are good."""
+        """The documents of a kind that can be read, if only in part, and whether they are good."""
         for index, data in self._of_kind(kind):
+            wrong: tuple[Problem, ...] = ()
             try:
                 document = validate_document(model, data)
             except InvalidPolicy as invalid:
-                self.problems += [(index, problem) for problem in invalid.problems]
-                continue
-            found = [(index, problem) for problem in problems_of(document)]
+                wrong = invalid.problems
+                self.problems += [(index, problem) for problem in wrong]
+                try:
+                    document = validate_document(model, _without(data, [problem.path for problem in wrong]))
+                except InvalidPolicy:
+                    continue
+            # What is missing only because it was left out, or misspelt, is no problem of its own.
+            found = [
+                (index, problem)
+                for problem in problems_of(document)
+                if not any(_explains(other, problem) for other in wrong)
+            ]
             self.problems += found
-            yield index, document, not found
+            yield index, document, not found and not wrong
 
     def _unique(self, kind: str) -> dict[str, int]:
         """The names of the documents of a kind, with the first that has each."""
@@ -146,10 +159,10 @@ class _Loader:
                 taken[name] = index
         return taken
 
-    def _problem(self, index: int, path: tuple[str | int, ...], message: str, suggestion: str = "") -> None:
+    def _problem(self, index: int, path: Path, message: str, suggestion: str = "") -> None:
         self.problems.append((index, Problem(path, message, suggestion)))
 
-    def _warn(self, index: int, path: tuple[str | int, ...], message: str, suggestion: str = "") -> None:
+    def _warn(self, index: int, path: Path, message: str, suggestion: str = "") -> None:
         self.warnings.append((index, Problem(path, message, suggestion)))
 
     # --- parameters ------------------------------------------------------------------------------------------
@@ -218,9 +231,7 @@ class _Loader:
         except ValueError as error:
             self._problem(index, ("spec", "paramKind", "kind"), str(error))
 
-    def _check_resources(
-        self, index: int, resources: MatchResources | None, path: tuple[str | int, ...]
-    ) -> None:
+    def _check_resources(self, index: int, resources: MatchResources | None, path: Path) -> None:
         """Warn of resources that no group has: they match nothing, and are misspelt."""
         if resources is None:
             return
@@ -302,6 +313,28 @@ class _Loader:
             message = f'there is no {kind.kind} "{ref.name}"{where} in the policies folder'
             self._warn(index, ("spec", "paramRef", "name"), message, did_you_mean(ref.name, there))
         return Parameters(ref, parameters)
+
+
+def _without(data: JSONObject, paths: Sequence[Path]) -> JSONObject:
+    """A copy of a document without what is at these paths; a list of which an entry is left out is left out whole."""
+    copy: JSONObject = orjson.loads(orjson.dumps(data))
+    for path in paths:
+        keys = list(path)
+        while len(keys) > 1 and isinstance(keys[-1], int):
+            keys.pop()
+        parent = lookup(copy, tuple(keys[:-1]))
+        if type(parent) is dict and keys:
+            parent.pop(keys[-1], None)
+    return copy
+
+
+def _explains(wrong: Problem, problem: Problem) -> bool:
+    """Whether a problem is there because of what is wrong already: at its place, above or below it, or beside it."""
+    one, other = wrong.path, problem.path
+    if wrong.on_key and problem.message == "is required" and one[:-1] == other[:-1]:
+        return True
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
 
 
 def _is_namespaced(key: tuple[str, str], objects: Sequence[JSONObject]) -> bool:
