@@ -141,6 +141,17 @@ def test_folders_are_read_recursively_and_lists_taken_apart(
     ]
 
 
+def test_paths_need_no_flag_before_them(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = write("a.yaml", CONFIG), write("b.yaml", GOOD)
+    _, results, _ = review(capsys, second, "-f", first)
+    assert [result["source"] for result in results] == [first, second]
+
+
+def test_nothing_to_review_is_no_review(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["review"]) == 2
+    assert "name manifests with -f" in capsys.readouterr().err
+
+
 def test_standard_input_and_several_files(
     write: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

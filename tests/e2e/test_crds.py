@@ -40,16 +40,27 @@ WORKLOADS = {
         ]
     },
 }
+EXCEPTION = {
+    "apiVersion": "gpuward.dev/v1alpha1",
+    "kind": "PolicyException",
+    "metadata": {"name": "legacy"},
+    "spec": {
+        "reason": "ticket ML-123",
+        "expires": "2099-12-31",
+        "policies": ["resource-defaults"],
+        "match": {"namespaces": ["ml-legacy"]},
+    },
+}
 
 
 @pytest.fixture(scope="module")
 def crds(control_plane: ControlPlane) -> Iterator[ControlPlane]:
     """The control plane with the CRDs installed and established."""
-    control_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+    control_plane.kubectl("apply", "--server-side", "-k", str(CRDS))
     names = [f"crd/{definition['metadata']['name']}" for definition in custom_resource_definitions()]
     control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
     yield control_plane
-    control_plane.kubectl("delete", "--wait", "-f", str(CRDS))
+    control_plane.kubectl("delete", "--wait", "-k", str(CRDS))
 
 
 def documents() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -62,6 +73,7 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "smallest", SMALLEST
     yield "accelerators", built_in_catalog_document()
     yield "workloads", WORKLOADS
+    yield "exception", EXCEPTION
 
 
 GOOD = dict(documents())
@@ -200,6 +212,6 @@ def test_the_columns_say_whether_it_is_ready(crds: ControlPlane) -> None:
 
 
 def test_the_files_are_what_is_applied() -> None:
-    written = [yaml.safe_load(file.read_text()) for file in sorted(CRDS.glob("*.yaml"))]
+    written = [yaml.safe_load(file.read_text()) for file in sorted(CRDS.glob("gpuward.dev_*.yaml"))]
     names = sorted(definition["metadata"]["name"] for definition in custom_resource_definitions())
     assert sorted(one["metadata"]["name"] for one in written) == names

@@ -381,6 +381,10 @@ WRONG = {
     "half a certificate": (("--tls-cert", "x"), "a serving certificate is needed"),
     "two certificates": (("--dev", "--tls-cert", "x"), "--dev makes its own certificate"),
     "no mode": (("PAIR", "--no-cluster"), "--no-cluster needs --default-mode"),
+    "resources of no cluster": (
+        ("PAIR", "--no-cluster", "--policy-resources"),
+        "--no-cluster and --policy-resources contradict",
+    ),
     "cluster and none": (("PAIR", "--no-cluster", "--kubeconfig", "x"), "contradict"),
     "no cluster": (("PAIR",), "no cluster is known"),
     "no kubeconfig": (("PAIR", "--kubeconfig", "/nowhere"), "/nowhere: no such kubeconfig file"),

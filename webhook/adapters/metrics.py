@@ -108,6 +108,17 @@ class Metrics:
             registry=registry,
         )
         self._policies: Final = Gauge("gpuward_policies", "Policies in force.", registry=registry)
+        self._policy_resources: Final = Gauge(
+            "gpuward_policy_resources",
+            "Policies that are custom resources, by whether they can be used as they are.",
+            ["ready"],
+            registry=registry,
+        )
+        self.policy_resource_failures: Final = Gauge(
+            "gpuward_policy_resource_watch_failures",
+            "Times listing or watching policy resources failed.",
+            registry=registry,
+        )
         self.namespaces: Final = Gauge(
             "gpuward_namespaces_cached", "Namespaces in the cache.", registry=registry
         )
@@ -212,6 +223,11 @@ class Metrics:
         """Note that the policies on disk cannot be used."""
         self._reloads.labels("failure").inc()
         self._last_reload.set(0)
+
+    def policy_resources_judged(self, good: int, bad: int) -> None:
+        """Note how many policy resources are in force as they are, and how many are not."""
+        self._policy_resources.labels("true").set(good)
+        self._policy_resources.labels("false").set(bad)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """All metrics in the format an ``Accept`` header asks for, and its content type."""

@@ -29,6 +29,7 @@ _ADDED_GAUGES: Final = frozenset(
         "gpuward_admission_in_flight",
         "gpuward_log_lines_dropped",
         "gpuward_namespace_watch_failures",
+        "gpuward_policy_resource_watch_failures",
         "process_open_fds",
         "process_resident_memory_bytes",
         "process_virtual_memory_bytes",

@@ -1,5 +1,7 @@
 """Policies from files: a folder (a mounted ConfigMap is one) or a single file becomes a compiled ruleset.
 
+The same documents can come from the cluster besides, see ``policy_resources``; they are compiled together.
+
 Everything that is wrong is found at once, with file, line and column. A set with a problem gives no ruleset:
 half of a policy set is not what anybody wrote.
 """
@@ -110,7 +112,11 @@ class Written:
         """A problem with this document, with its place in the file."""
         path = self.base + problem.path
         line, column = self.document.locate(path, problem.on_key, problem.offset)
-        return PolicyFileProblem(self.file, line, column, path, problem.message, problem.suggestion)
+        message = problem.message
+        if not line and problem.offset:
+            # Of a document that is in no file, this is all that can be said of the place.
+            message += " (line {}, column {} of the expression)".format(*problem.offset)
+        return PolicyFileProblem(self.file, line, column, path, message, problem.suggestion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +186,39 @@ def shipped_policies_path() -> Path:
     return installed if installed.is_dir() else package.parent / "policies"
 
 
-def load(path: str | Path, *, recursive: bool = True) -> LoadedPolicies:
-    """Read and compile the policies in a folder or a file. Raises nothing: what is wrong is in the result."""
-    root = Path(path)
-    files = _read(root, recursive=recursive)
-    loading = _Loading(root)
+def load(path: str | Path, *, recursive: bool = True, more: bool = False) -> LoadedPolicies:
+    """Read and compile the policies in a folder or a file. Raises nothing: what is wrong is in the result.
+
+    ``more`` says that policies come from elsewhere too, so that there may be none here.
+    """
+    return compile_files(path, read(path, recursive=recursive), () if more else None)
+
+
+def read(path: str | Path, *, recursive: bool = True) -> Files | str:
+    """The names (relative to ``path``, sorted) and contents of all that ``load`` would read, or why there is
+    nothing to read."""
+    return _read(Path(path), recursive=recursive)
+
+
+def compile_files(
+    path: str | Path, files: Files | str, resources: Iterable[tuple[str, JSONObject]] | None = None
+) -> LoadedPolicies:
+    """Compile what ``read`` gave for ``path``, together with documents from elsewhere, each with a name that stands
+    for its file in problems. Where these are given, even none, there may be no policies in the files.
+
+    Files come first: of two documents with one name, the later one is the problem.
+    """
+    loading = _Loading(Path(path), may_be_empty=resources is not None)
     if isinstance(files, str):
-        loading.problems.append(PolicyFileProblem(str(root), 0, 0, (), files))
-        return loading.finish("")
+        if files != _NO_FILES or resources is None:
+            loading.problems.append(PolicyFileProblem(str(path), 0, 0, (), files))
+            return loading.finish("")
+        files = []
     for name, content in files:
-        loading.add_file(str(root / name) if name else str(root), content)
-    return loading.finish(_digest(files))
+        loading.add_file(str(Path(path) / name) if name else str(path), content)
+    for name, document in resources or ():
+        loading.add_resource(name, document)
+    return loading.finish(digest_of(files))
 
 
 def digest(path: str | Path, *, recursive: bool = True) -> str:
@@ -199,7 +227,7 @@ def digest(path: str | Path, *, recursive: bool = True) -> str:
     Costs about as much as reading the files. Empty where the path cannot be read.
     """
     files = _read(Path(path), recursive=recursive)
-    return "" if isinstance(files, str) else _digest(files)
+    return "" if isinstance(files, str) else digest_of(files)
 
 
 @cache
@@ -215,10 +243,12 @@ def built_in_catalog_document() -> JSONObject:
 
 # --- files -----------------------------------------------------------------------------------------------
 
-_Files = list[tuple[str, bytes | OSError]]
+Files = list[tuple[str, bytes | OSError]]
+
+_NO_FILES: Final = f"no policies here; looked for {', '.join('*' + suffix for suffix in SUFFIXES)}"
 
 
-def _read(root: Path, *, recursive: bool) -> _Files | str:
+def _read(root: Path, *, recursive: bool) -> Files | str:
     """The names (relative to the root, sorted) and contents of the files, or why there are none."""
     for attempt in range(_ATTEMPTS):
         if not root.exists():
@@ -233,11 +263,11 @@ def _read(root: Path, *, recursive: bool) -> _Files | str:
             names = sorted(_names(target, "", {os.path.realpath(target)}, recursive=recursive))
         except OSError as error:
             return f"the folder cannot be read: {error.strerror or error}"
-        files: _Files = [(name, _content(target / name)) for name in names]
+        files: Files = [(name, _content(target / name)) for name in names]
         vanished = any(isinstance(content, FileNotFoundError) for _, content in files)
         if not vanished or attempt == _ATTEMPTS - 1:
             break
-    return files or f"no policies here; looked for {', '.join('*' + suffix for suffix in SUFFIXES)}"
+    return files or _NO_FILES
 
 
 def _names(folder: Path, prefix: str, seen: set[str], *, recursive: bool) -> Iterator[str]:
@@ -266,7 +296,8 @@ def _content(file: Path) -> bytes | OSError:
         return error
 
 
-def _digest(files: _Files) -> str:
+def digest_of(files: Files) -> str:
+    """A digest of files: it differs whenever a name or a byte of them does."""
     whole = hashlib.sha256()
     for name, content in files:
         data = repr(content).encode() if isinstance(content, OSError) else content
@@ -284,6 +315,7 @@ class _Loading:
     """The policies of one path, while they are read."""
 
     root: Path
+    may_be_empty: bool = False
     problems: list[PolicyFileProblem] = field(default_factory=list)
     written: dict[str, list[Written]] = field(default_factory=lambda: {kind: [] for kind in _KINDS})
     others: list[Written] = field(default_factory=list)
@@ -303,6 +335,13 @@ class _Loading:
                 )
             else:
                 self._add(Written(file, document, (), document.data), in_list=False)
+
+    def add_resource(self, name: str, data: JSONObject) -> None:
+        self._add(Written(name, Document(name, 0, 0, data), (), data), in_list=False)
+        if data.get("kind") == "AcceleratorCatalog":
+            # Of two entries about one accelerator the later one holds: that of a file.
+            catalogs = self.written["AcceleratorCatalog"]
+            catalogs.insert(0, catalogs.pop())
 
     def _add(self, written: Written, *, in_list: bool) -> None:
         data: Any = written.data
@@ -337,7 +376,7 @@ class _Loading:
         )
         break_glass = self._compile("BreakGlass", compile_break_glass)
         kubernetes, warnings = self._kubernetes()
-        if not self.written["Policy"] and not kubernetes and not self.problems:
+        if not (self.written["Policy"] or kubernetes or self.problems or self.may_be_empty):
             self.problems.append(
                 PolicyFileProblem(str(self.root), 0, 0, (), "no document of kind Policy here")
             )

@@ -1,5 +1,7 @@
 """Policies that follow their files: read again when their content changes, in force at once or not at all.
 
+Policies that are custom resources follow the cluster, and are compiled together with the files.
+
 Files are polled: the folder may be a ConfigMap (whose ``..data`` link is swapped for another), a network file
 system or a bind mount, and none of these tells of changes reliably.
 """
@@ -10,15 +12,19 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from webhook.adapters import policy_files
-from webhook.adapters.policy_files import LoadedPolicies
+from webhook.adapters.policy_files import PolicyFileProblem
+from webhook.adapters.policy_resources import Merging, PolicyResources, Verdict
 from webhook.engine.ruleset import Ruleset
 
 logger: Final = logging.getLogger("gpuward.policies")
+
+# Resources are often applied many at once; each by itself would be a set of its own.
+_SETTLE_SECONDS: Final = 0.1
 
 # What is cheap to ask of a file and changes when its content does: which file it is, its size and its times.
 Snapshot = tuple[tuple[str, int, int, int, int], ...]
@@ -35,19 +41,30 @@ class PolicyReload:
         *,
         poll_seconds: float = 1.0,
         reloaded: Callable[[Ruleset | None], None] = lambda _: None,
+        judged: Callable[[Sequence[Verdict]], None] = lambda _: None,
     ) -> None:
         """``ruleset`` and ``digest`` are what ``policy_files.load`` gave for ``path``. ``reloaded`` is told
-        of each further reading: the new set, or None for one that cannot be used."""
+        of each further reading: the new set, or None for one that cannot be used; ``judged`` is told what came of
+        each resource."""
         self.ruleset = ruleset
         """The set in force. It is replaced as a whole: whoever holds one can go on with it."""
         self.problems: tuple[str, ...] = ()
         """What is wrong with the files as they are now; empty while the set in force is theirs."""
         self.loaded_at = time.time()
         """When the set in force was read (Unix time)."""
+        self.resources: PolicyResources | None = None
+        """Policies that come from the cluster besides. To be given before ``run``."""
+        self.resource_problems: tuple[str, ...] = ()
+        """What is wrong with resources as they are now."""
+        self.resources_loaded = -1
+        """Which version of the resources has been compiled, good or bad; -1 for none yet."""
         self._path: Final = path
         self._poll_seconds: Final = poll_seconds
         self._reloaded: Final = reloaded
+        self._judged: Final = judged
+        self._merging: Final = Merging(path)
         self._asked: Final = asyncio.Event()
+        self._stirred: Final = asyncio.Event()
         # Of what was last read, good or bad.
         self._digest = digest
         self._snapshot: Snapshot | None = None
@@ -55,47 +72,85 @@ class PolicyReload:
     def ask(self) -> None:
         """Read the policies again now, changed or not."""
         self._asked.set()
+        self._stirred.set()
+
+    def resources_changed(self) -> None:
+        """Look at the resources again soon."""
+        self._stirred.set()
 
     async def run(self) -> None:
-        """Follow the files for ever."""
+        """Follow the files and the resources for ever."""
         while True:
             asked = self._asked.is_set()
             self._asked.clear()
-            loaded = await asyncio.to_thread(self._look, asked=asked)
-            if loaded is not None:
-                self._take(loaded)
+            self._stirred.clear()
+            resources = self.resources
+            if resources is not None and resources.synced:
+                await self._follow_both(resources, asked=asked)
+            else:
+                await self._follow_files(asked=asked)
             try:
                 async with asyncio.timeout(self._poll_seconds):
-                    await self._asked.wait()
+                    await self._stirred.wait()
             except TimeoutError:
-                pass
+                continue
+            if resources is not None:
+                await asyncio.sleep(_SETTLE_SECONDS)
 
-    def _look(self, *, asked: bool) -> LoadedPolicies | None:
-        """In a thread: the policies, where their content is another than that last read; else None."""
+    async def _follow_files(self, *, asked: bool) -> None:
+        if not await asyncio.to_thread(self._have_changed, asked=asked):
+            return
+        more = self.resources is not None
+        loaded = await asyncio.to_thread(policy_files.load, self._path, more=more)
+        self._take(loaded.ruleset, loaded.digest, () if loaded.ruleset else loaded.problems)
+
+    async def _follow_both(self, resources: PolicyResources, *, asked: bool) -> None:
+        version, listed = resources.version, resources.all()
+        asked = asked or version != self.resources_loaded
+        if not await asyncio.to_thread(self._have_changed, asked=asked):
+            return
+        merged = await asyncio.to_thread(self._merging.load, listed)
+        self._complain(merged.verdicts)
+        self._take(merged.loaded.ruleset, merged.loaded.digest, merged.files_problems)
+        self.resources_loaded = version
+        if merged.loaded.ruleset is not None:
+            self._judged(merged.verdicts)
+
+    def _have_changed(self, *, asked: bool) -> bool:
+        """In a thread: whether the content of the files is another than that last read, or somebody asked."""
         snapshot = take_snapshot(self._path)
         if not asked:
             if snapshot is not None and snapshot == self._snapshot:
-                return None
+                return False
             if policy_files.digest(self._path) == self._digest:
                 self._snapshot = snapshot
-                return None
+                return False
         # Should the files change from here on, the next snapshot differs from this one.
         self._snapshot = snapshot
-        return policy_files.load(self._path)
+        return True
 
-    def _take(self, loaded: LoadedPolicies) -> None:
-        self._digest = loaded.digest
-        if loaded.ruleset is None:
-            self.problems = tuple(str(problem) for problem in loaded.problems)
+    def _take(self, ruleset: Ruleset | None, digest: str, problems: Sequence[PolicyFileProblem]) -> None:
+        """Put a set into force, if it is one, and tell of the problems with the files."""
+        self._digest = digest
+        self.problems = tuple(str(problem) for problem in problems)
+        if ruleset is not None:
+            self.ruleset = ruleset
+            self.loaded_at = time.time()
+            fields = {"policies": list(ruleset.names())}
+            logger.info("policies are reloaded", extra={"fields": fields})
+        if problems:
             fields = {"problems": list(self.problems)}
             logger.error("the policies cannot be used; those before stay", extra={"fields": fields})
-        else:
-            self.ruleset = loaded.ruleset
-            self.loaded_at = time.time()
-            self.problems = ()
-            fields = {"policies": list(loaded.ruleset.names())}
-            logger.info("policies are reloaded", extra={"fields": fields})
-        self._reloaded(loaded.ruleset)
+        self._reloaded(None if problems else ruleset)
+
+    def _complain(self, verdicts: Sequence[Verdict]) -> None:
+        problems = tuple(str(problem) for verdict in verdicts for problem in verdict.problems)
+        if problems and problems != self.resource_problems:
+            logger.error(
+                "policy resources cannot be used; their last good versions stay",
+                extra={"fields": {"problems": list(problems)}},
+            )
+        self.resource_problems = problems
 
 
 def take_snapshot(path: Path) -> Snapshot | None:

@@ -28,9 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "-f", "--filename", action="append", required=True, metavar="FILE|DIR|-",
+        "-f", "--filename", action="append", default=[], metavar="FILE|DIR|-",
         help="manifests: a file, a folder (recursively), or - for standard input; may be given again",
     )  # fmt: skip
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="manifests too, without -f before each")
     add_policies_argument(parser)
     parser.add_argument("-o", "--output", choices=FORMATS, default="text", help="how to print the result")
     parser.add_argument(
@@ -71,11 +72,16 @@ def _labels(written: str) -> dict[str, str]:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Review, print the result, and say by the exit status whether there is anything to complain of."""
+    paths = [*args.filename, *args.paths]
+    if not paths:
+        print("gpuward review: nothing to review; name manifests with -f", file=sys.stderr)
+        return COULD_NOT_RUN
     ruleset = load_or_report(args.policies)
     if ruleset is None:
         return COULD_NOT_RUN
     try:
-        found = list(read_manifests(args.filename, positions=args.output in WITH_POSITIONS))
+        found = list(read_manifests(paths, positions=args.output in WITH_POSITIONS))
     except UnreadableInput as error:
         print(f"gpuward: {error}", file=sys.stderr)
         return COULD_NOT_RUN

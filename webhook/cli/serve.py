@@ -62,6 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--policy-poll", type=_seconds, default=1.0, metavar="DURATION",
         help="how often to look whether the policy files have changed (default: 1s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--policy-resources", action="store_true",
+        help="also follow the policies that are custom resources in the cluster (gpuward schema -o crd)",
+    )  # fmt: skip
     _add_serving_arguments(parser.add_argument_group("serving"))
     _add_certificate_arguments(parser.add_argument_group("certificates"))
     _add_mode_arguments(parser.add_argument_group("cluster and modes"))
@@ -185,6 +189,7 @@ def _contradiction_of_cluster(args: argparse.Namespace) -> str | None:
             for flag, value in (
                 ("--cert-secret", args.cert_secret),
                 ("--webhook-configurations", args.webhook_configurations),
+                ("--policy-resources", args.policy_resources),
             )
             if value
         ),
@@ -218,7 +223,7 @@ def _serve(
         certificate = ServingCertificate(settings.certificate, settings.key, settings.client_ca)
     except (CertificateError, ClusterConfigError) as error:
         return _could_not_run(str(error))
-    loaded = policy_files.load(settings.policies)
+    loaded = policy_files.load(settings.policies, more=settings.policy_resources)
     if loaded.ruleset is None:
         for problem in loaded.problems:
             print(problem, file=sys.stderr)
@@ -256,6 +261,7 @@ def _settings(args: argparse.Namespace, certificates: CertificateSettings | None
         exempt_namespaces=tuple(sorted(exempt - {""})),
         max_in_flight=args.max_in_flight,
         policy_poll=args.policy_poll,
+        policy_resources=args.policy_resources,
         drain_delay=_DRAIN_SECONDS if args.drain_delay is None else args.drain_delay,
         shutdown_timeout=args.shutdown_timeout,
         log_format=args.log_format,

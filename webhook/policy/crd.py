@@ -21,6 +21,7 @@ from webhook.policy.model import (
     AcceleratorCatalog,
     LabelSelectorRequirement,
     Policy,
+    PolicyException,
     PolicySpec,
     ValidateRule,
     WorkloadCatalog,
@@ -31,15 +32,24 @@ GROUP, VERSION = API_VERSION.split("/")
 
 PLURALS: Final[Mapping[str, str]] = {
     "Policy": "policies",
+    "PolicyException": "policyexceptions",
     "AcceleratorCatalog": "acceleratorcatalogs",
     "WorkloadCatalog": "workloadcatalogs",
 }
-"""The kinds that can be custom resources, and what they are called in addresses of the API."""
+"""The kinds that can be custom resources, and what they are called in addresses of the API.
 
-MODELS: Final[tuple[type[BaseModel], ...]] = (Policy, AcceleratorCatalog, WorkloadCatalog)
+Who may break the glass stays with those who run the webhook: in files.
+"""
+
+MODELS: Final[tuple[type[BaseModel], ...]] = (Policy, PolicyException, AcceleratorCatalog, WorkloadCatalog)
 """Their models."""
 
-_SHORT_NAMES: Final = {"Policy": "gpol", "AcceleratorCatalog": "gacc", "WorkloadCatalog": "gwl"}
+_SHORT_NAMES: Final = {
+    "Policy": "gpol",
+    "PolicyException": "gpolex",
+    "AcceleratorCatalog": "gacc",
+    "WorkloadCatalog": "gwl",
+}
 
 # CEL in a schema is charged for the longest list there could be; without a bound that is more than the API server
 # allows. Kubernetes' own policies end at 64 conditions and 128 variables.

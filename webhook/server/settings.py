@@ -19,7 +19,8 @@ class Settings:
     names and SANs that are served, any where it is empty. ``certificates`` is None where nothing is done about them
     but following the files. ``kubeconfig`` is as for ``Cluster``; without
     ``cluster`` none is asked. ``drain_delay`` is how long it goes on serving after it has said that it is not
-    ready, ``shutdown_timeout`` how long calls under way may take after that.
+    ready, ``shutdown_timeout`` how long calls under way may take after that. ``policy_resources`` says that policies
+    come from the cluster too.
     """
 
     policies: Path
@@ -34,6 +35,7 @@ class Settings:
     exempt_namespaces: tuple[str, ...] = ()
     max_in_flight: int = MAX_IN_FLIGHT
     policy_poll: float = 1.0
+    policy_resources: bool = False
     drain_delay: float = 5.0
     shutdown_timeout: float = 10.0
     log_format: LogFormat = "json"

@@ -9,7 +9,7 @@ import math
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from webhook.adapters.metrics import Metrics
 from webhook.adapters.metrics_merge import dump
 from webhook.adapters.namespaces import ClusterNamespaces, EveryNamespace, Namespaces
 from webhook.adapters.policy_reload import PolicyReload
+from webhook.adapters.policy_resources import PolicyResources, Verdict
+from webhook.adapters.policy_status import StatusWriter
 from webhook.engine.ruleset import Ruleset
 from webhook.server.admission import Admission
 from webhook.server.app import AdminApp, WebhookApp
@@ -72,7 +74,13 @@ class Worker:
             policies_digest,
             poll_seconds=settings.policy_poll,
             reloaded=self._reloaded,
+            judged=self._judged,
         )
+        self._resources: PolicyResources | None = None
+        if settings.policy_resources:
+            self._resources = PolicyResources(self._connect, self._policies.resources_changed)
+            self._policies.resources = self._resources
+            self._statuses: Final = StatusWriter(self._connect(), self._resources)
         self._gate: Final = Gate(settings.max_in_flight)
         self._cluster: Final = Cluster(settings.kubeconfig) if settings.cluster else None
         self._namespaces: Final = ClusterNamespaces(self._cluster) if self._cluster else None
@@ -99,6 +107,9 @@ class Worker:
         self._app: Final = WebhookApp(self._admission, Health(self._checks()), recorder)
         self._follow(log)
 
+    def _connect(self) -> Cluster:
+        return Cluster(self._settings.kubeconfig)
+
     def _follow(self, log: DirectLogWriter) -> None:
         metrics = self.metrics
         metrics.policies_loaded(len(self._policies.ruleset.names()), self._policies.loaded_at, first=True)
@@ -113,6 +124,8 @@ class Worker:
             metrics.namespaces.set_function(lambda: len(namespaces))
             metrics.namespaces_synced.set_function(lambda: namespaces.synced)
             metrics.namespace_failures.set_function(lambda: namespaces.failures)
+        if (resources := self._resources) is not None:
+            metrics.policy_resource_failures.set_function(lambda: resources.failures)
 
     def _reloaded(self, ruleset: Ruleset | None) -> None:
         if ruleset is None:
@@ -122,6 +135,13 @@ class Worker:
 
     def _certificate_step(self, step: Step) -> None:
         self.metrics.certificate_step(step.value)
+
+    def _judged(self, verdicts: Sequence[Verdict]) -> None:
+        self.metrics.policy_resources_judged(
+            sum(not verdict.problems for verdict in verdicts),
+            sum(bool(verdict.problems) for verdict in verdicts),
+        )
+        self._statuses.report(verdicts)
 
     @property
     def policy_count(self) -> int:
@@ -139,6 +159,8 @@ class Worker:
         ]
         if (trust := self._trust) is not None:
             checks.insert(2, ("trust", lambda: trust.state(self._certificate.chain)))
+        if self._settings.policy_resources:
+            checks.insert(1, ("policy-resources", self._resources_state))
         return checks
 
     def _policies_state(self) -> State:
@@ -151,6 +173,19 @@ class Worker:
             detail += "; the files have changed since and cannot be used:\n    " + "\n    ".join(
                 policies.problems
             )
+        return State(True, detail)
+
+    def _resources_state(self) -> State:
+        """Not ready before the first reading: until then, not every policy is in force."""
+        resources = self._resources
+        assert resources is not None
+        if self._policies.resources_loaded < 0:
+            return State(False, f"not read yet: {resources.problem or 'asking the API server'}")
+        detail = f"{len(resources.all())} in the cluster"
+        if resources.problem:
+            detail += f"; {resources.problem}"
+        if self._policies.resource_problems:
+            detail += "; these cannot be used:\n    " + "\n    ".join(self._policies.resource_problems)
         return State(True, detail)
 
     def _certificate_state(self) -> State:
@@ -215,6 +250,9 @@ class Worker:
             background.append(asyncio.create_task(self._keeper.run()))
         if self._namespaces is not None:
             background.append(asyncio.create_task(self._namespaces.run()))
+        if self._resources is not None:
+            background.append(asyncio.create_task(self._resources.run()))
+            background.append(asyncio.create_task(self._statuses.run()))
         announce = asyncio.create_task(self._announce(ready))
         told_to_stop: list[asyncio.Task[Any]] = [asyncio.create_task(self._stop.wait())]
         if channel is not None:
@@ -234,6 +272,9 @@ class Worker:
             await asyncio.gather(*tasks, return_exceptions=True)
             if self._cluster is not None:
                 await self._cluster.reset()
+            if self._resources is not None:
+                await self._resources.close()
+                await self._statuses.close()
         for task in broken:
             task.result()
 
