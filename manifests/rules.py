@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from webhook.checks import CHECKS
+from webhook.checks.protected_labels import ProtectedLabels
+from webhook.checks.protected_objects import ProtectedObjects
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.kinds import BUILT_IN, Kind
 from webhook.kube.resources import is_cluster_scoped, plural
@@ -28,12 +30,20 @@ _VERSIONS: Final[Mapping[str, str]] = {"autoscaling": "v2"}
 def rules() -> dict[str, list[Rule]]:
     """The rules by what they are about; operations and scope are the template's."""
     workloads = [kind for kind in WORKLOADS if kind[0] not in _GONE]
-    objects = [kind for check in CHECKS if issubclass(check, ObjectCheck) for kind in check.kinds]
+    guarded = [*ProtectedLabels.kinds, *ProtectedObjects.kinds]
+    objects = [
+        kind
+        for check in CHECKS
+        if issubclass(check, ObjectCheck)
+        for kind in check.kinds
+        if kind not in guarded
+    ]
     return {
         "pods": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": list(_PODS)}],
         "workloads": _by_group(kind for kind in workloads if not _is_cluster_scoped(kind)),
         "objects": _by_group(kind for kind in objects if not _is_cluster_scoped(kind)),
         "clusterScoped": _by_group(kind for kind in (*workloads, *objects) if _is_cluster_scoped(kind)),
+        "guarded": _by_group(guarded),
     }
 
 

@@ -173,6 +173,10 @@ class Webhooks(Values):
     clusterScopedMode: Literal["", "audit", "warn", "enforce"] = ""
     """Mode for cluster-scoped kinds (ClusterRole, NodePool ...), which have no namespace whose label could say; never
     `Fail`. Empty: they are not asked about."""
+    guard: bool = False
+    """Ask about labels `gpuward.dev/*` of namespaces and about gpuward's own custom resources, so that the policy
+    `opening-the-gate` can say who may change them. Edit whom it excludes first: by default `system:masters`,
+    `kubeadm:cluster-admins` and `gpuward:admins`. Never `Fail`."""
     excludedNamespaces: list[Name] = list(SYSTEM_NAMESPACES)
     """Namespaces that are left alone whatever their labels, besides kube-system, kube-public, kube-node-lease and
     gpuward's own: those from which the cluster's network, storage and devices come."""

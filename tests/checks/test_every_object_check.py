@@ -46,6 +46,15 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 OFFENDERS: dict[str, Any] = {
     offender["kind"]: offender
     for offender in yaml.safe_load_all("""
+apiVersion: v1
+kind: Namespace
+metadata: {name: x, labels: {gpuward.dev/mode: audit, team: x}}
+---
+apiVersion: gpuward.dev/v1alpha1
+kind: Policy
+metadata: {name: x}
+spec: {validate: [{rule: no-privileged}]}
+---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: x}
@@ -139,7 +148,12 @@ metadata: {name: x, labels: {release: other}}
 """)
 }
 # Kinds that are judged as others are.
-LIKE = {"ClusterRole": "Role", "ClusterRoleBinding": "RoleBinding", "PodMonitor": "ServiceMonitor"}
+LIKE = {
+    "ClusterRole": "Role",
+    "ClusterRoleBinding": "RoleBinding",
+    "PodMonitor": "ServiceMonitor",
+    **dict.fromkeys(("AcceleratorCatalog", "BreakGlass", "PolicyException", "WorkloadCatalog"), "Policy"),
+}
 
 each_check = pytest.mark.parametrize("check", OBJECT_CHECKS, ids=[check.name for check in OBJECT_CHECKS])
 

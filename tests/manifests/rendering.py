@@ -56,6 +56,7 @@ MATRIX: dict[str, tuple[str, ...]] = {
         "webhooks.extraRules[0].apiGroups={example.com}", "webhooks.extraRules[0].apiVersions={*}",
         "webhooks.extraRules[0].resources={trainings}",
     ),
+    "the gate guarded": ("webhooks.guard=true",),
     "account of one's own": ("serviceAccount.create=false", "serviceAccount.name=mine", "rbac.create=false"),
     "account with annotations": ("serviceAccount.annotations.owner=platform",),
     "pods": (

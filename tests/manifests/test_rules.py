@@ -32,7 +32,7 @@ def test_every_kind_that_a_check_judges_is_asked_about() -> None:
     kinds = [kind for check in CHECKS if issubclass(check, ObjectCheck) for kind in check.kinds]
     assert kinds
     for group, kind in kinds:
-        assert (group, plural(group, kind)) in _asked("objects") | _asked("clusterScoped")
+        assert (group, plural(group, kind)) in _asked("objects") | _asked("clusterScoped") | _asked("guarded")
 
 
 def test_built_in_kinds_are_asked_about_in_one_version() -> None:

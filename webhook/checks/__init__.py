@@ -23,6 +23,8 @@ from webhook.checks.no_latest_tag import NoLatestTag
 from webhook.checks.no_privileged import NoPrivileged
 from webhook.checks.no_secrets_in_environment import NoSecretsInEnvironment
 from webhook.checks.pod_security import PodSecurity
+from webhook.checks.protected_labels import ProtectedLabels
+from webhook.checks.protected_objects import ProtectedObjects
 from webhook.checks.require_limits import RequireLimits
 from webhook.checks.required_labels import RequiredLabels
 from webhook.checks.role_binding_subjects import RoleBindingSubjects
@@ -51,6 +53,8 @@ CHECKS: Final[tuple[type[Validation], ...]] = (
     NoPrivileged,
     NoSecretsInEnvironment,
     PodSecurity,
+    ProtectedLabels,
+    ProtectedObjects,
     RequireLimits,
     RequiredLabels,
     RoleBindingSubjects,

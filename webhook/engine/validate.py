@@ -115,13 +115,19 @@ def _judge_object(
         yield failed_rule(chosen, "match", error)
         return
     labels = mapping(mapping(state.object or {}, "metadata"), "labels")
-    # A DELETE has no object to judge.
-    if policy.object_checks and state.object is not None:
-        request = subjects.request
-        obj = Object(request.kind, request.namespace, state.object)
+    request = subjects.request
+    # A DELETE has no object to judge, but the one that goes.
+    raw = state.object if state.object is not None else request.old_object
+    if policy.object_checks and raw is not None:
+        old = (
+            None
+            if request.old_object is None
+            else Object(request.kind, request.namespace, request.old_object)
+        )
+        obj = Object(request.kind, request.namespace, raw, old)
         kind = (request.kind.group, request.kind.kind)
         for rule in policy.object_checks:
-            if kind in rule.check.kinds:
+            if kind in rule.check.kinds and (state.object is not None or rule.check.judges_deletion):
                 found = _check_object(chosen, rule, obj)
                 yield from (
                     _not_exempt(found, rule.name, policy, subjects, labels) if policy.exceptions else found

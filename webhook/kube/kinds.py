@@ -45,6 +45,7 @@ BUILT_IN: Final[Mapping[str, frozenset[str]]] = {
 
 # Custom resources of which every kind is known, by group. Source: the API types of each project.
 CUSTOM: Final[Mapping[str, frozenset[str]]] = {
+    "gpuward.dev": _kinds("AcceleratorCatalog BreakGlass Policy PolicyException WorkloadCatalog"),
     "kubeflow.org": _kinds(
         "Experiment JAXJob MPIJob MXJob Notebook PVCViewer PaddleJob PodDefault Profile PyTorchJob ScheduledWorkflow"
         " Suggestion TFJob Trial Viewer Workspace WorkspaceKind XGBoostJob"

@@ -12,12 +12,14 @@ class Object(NamedTuple):
     """One object of an admission request.
 
     ``kind`` and ``namespace`` are the request's, which are authoritative: the object's own may be missing.
-    ``namespace`` is empty for objects that are in none.
+    ``namespace`` is empty for objects that are in none. ``old`` is the object before an update, or as it is deleted:
+    then it is the object itself.
     """
 
     kind: GroupVersionKind
     namespace: str
     raw: JSONObject
+    old: Object | None = None
 
     @property
     def spec(self) -> JSONObject:

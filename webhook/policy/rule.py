@@ -107,6 +107,8 @@ class ObjectCheck(Validation):
 
     kinds: ClassVar[tuple[Kind, ...]]
     """The kinds it judges, of any version. A policy that names no kinds matches these."""
+    judges_deletion: ClassVar[bool] = False
+    """Whether it also judges objects as they are deleted, where the policy is about DELETE."""
 
     @abstractmethod
     def __call__(self, obj: Object) -> Iterable[Violation]:

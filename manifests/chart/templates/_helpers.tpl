@@ -67,7 +67,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
-{{/* One entry of a webhook configuration. Takes root, webhook (mutate, validate), mode, name, selector, rules, fail. */}}
+{{/* One entry of a webhook configuration. Takes root, webhook (mutate, validate), mode, name, selector, rules, fail, and guard for what guards the gate. */}}
 {{- define "gpuward.webhook" -}}
 - name: {{ .name }}.gpuward.dev
   clientConfig:
@@ -104,7 +104,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
       expression: "!('system:nodes' in request.userInfo.groups)"
     - name: not-by-gpuward
       expression: "request.userInfo.username != 'system:serviceaccount:{{ .root.Release.Namespace }}:{{ include "gpuward.serviceAccountName" .root }}'"
-    {{- if eq .webhook "validate" }}
+    {{- if .guard }}
+    # Of all that happens to namespaces, only what changes a label of ours.
+    - name: one-of-our-labels-changes
+      expression: >-
+        request.resource.group == 'gpuward.dev' ||
+        (request.operation == 'CREATE' &&
+        object.metadata.?labels.orValue({}).exists(key, key.startsWith('gpuward.dev/'))) ||
+        (request.operation == 'UPDATE' && (
+        object.metadata.?labels.orValue({}).exists(key, key.startsWith('gpuward.dev/') &&
+        oldObject.metadata.?labels[?key] != object.metadata.?labels[?key]) ||
+        oldObject.metadata.?labels.orValue({}).exists(key, key.startsWith('gpuward.dev/') &&
+        !(key in object.metadata.?labels.orValue({})))))
+    {{- else if eq .webhook "validate" }}
     # Finalizers must be removable, whatever a policy says of the object by now.
     - name: not-being-deleted
       expression: "!has(object.metadata.deletionTimestamp)"
@@ -126,7 +138,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
       apiVersions: {{ toJson .apiVersions }}
       resources: {{ toJson .resources }}
       operations: {{ toJson $.operations }}
-      scope: {{ $.scope }}
+      scope: {{ $.scope | quote }}
     {{- end }}
 {{- end -}}
 

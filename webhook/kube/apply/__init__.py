@@ -13,7 +13,6 @@ from __future__ import annotations
 from .merge import apply
 from .patch import apply_operations
 from .problem import CannotApply
-from .tidy import tidied
-from .types import Type, is_known, of
+from .types import Type, of
 
-__all__ = ["CannotApply", "Type", "apply", "apply_operations", "is_known", "of", "tidied"]
+__all__ = ["CannotApply", "Type", "apply", "apply_operations", "of"]
