@@ -12,6 +12,7 @@ from webhook.engine.ruleset import CompiledPolicy, Ruleset
 from webhook.engine.subjects import State, Subjects, select
 from webhook.engine.surroundings import Surroundings
 from webhook.kube.path import MISSING, lookup, parse
+from webhook.kube.resources import parse_resource
 from webhook.kube.review import AdmissionRequest
 from webhook.policy.findings import Finding
 
@@ -76,6 +77,7 @@ def _question(spec: CaseSpec) -> tuple[AdmissionRequest, Facts]:
         default_namespace=spec.namespace.name,
         operation=spec.operation,
         subresource=spec.subresource,
+        resource=parse_resource(spec.resource) if spec.resource else None,
         username=spec.user.name,
         groups=tuple(spec.user.groups),
     )

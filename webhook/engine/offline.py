@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webhook.kube.gvk import GroupVersionKind, parse_api_version
-from webhook.kube.resources import is_cluster_scoped
+from webhook.kube.resources import GroupVersionResource, is_cluster_scoped
 from webhook.kube.review import AdmissionRequest
 from webhook.kube.shape import JSONObject, items, mapping, text
 
@@ -22,6 +22,7 @@ def request_for(
     subresource: str = "",
     username: str = "",
     groups: tuple[str, ...] = (),
+    resource: GroupVersionResource | None = None,
 ) -> AdmissionRequest:
     """The request that applying ``obj`` would make, or deleting ``old_object`` where there is no ``obj``."""
     named = obj if obj is not None else old_object or {}
@@ -39,6 +40,7 @@ def request_for(
         username=username,
         groups=groups,
         raw={},
+        resource=resource,
     )
 
 

@@ -30,6 +30,13 @@ class GroupVersionResource(NamedTuple):
         )
 
 
+def parse_resource(written: str) -> GroupVersionResource:
+    """The resource of ``apps/v1/deployments`` or ``v1/pods``."""
+    rest, _, resource = written.rpartition("/")
+    group, _, version = rest.rpartition("/")
+    return GroupVersionResource(group, version, resource)
+
+
 NAMESPACES: Final = GroupVersionResource("", "v1", "namespaces")
 
 # Plurals that are not formed by the rule, see ``plural``.

@@ -9,12 +9,15 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.shape import JSONObject, mapping, strings, text
+
+if TYPE_CHECKING:
+    from webhook.kube.resources import GroupVersionResource
 
 OPERATIONS: Final = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
 
@@ -34,7 +37,8 @@ class AdmissionRequest:
     """One admission request: what somebody wants to do to one object.
 
     ``namespace`` is authoritative (the object's own may be empty), ``name`` is empty for a pod made from
-    ``generateName``, ``obj`` is None on DELETE and ``old_object`` None on CREATE. ``raw`` is the request as it came.
+    ``generateName``, ``obj`` is None on DELETE and ``old_object`` None on CREATE. ``raw`` is the request as it came;
+    ``resource`` is given where it is neither in there nor that of the kind.
     """
 
     kind: GroupVersionKind
@@ -49,6 +53,7 @@ class AdmissionRequest:
     groups: Sequence[str] = ()
     dry_run: bool = False
     raw: JSONObject = field(default_factory=dict)
+    resource: GroupVersionResource | None = None
 
 
 def decode(body: bytes) -> AdmissionRequest:

@@ -63,6 +63,9 @@ class CaseSpec(Model):
     """What is being done."""
     subresource: str = ""
     """The subresource, such as ``ephemeralcontainers``."""
+    resource: str = ""
+    """The resource, such as ``apps/v1/deployments``, where it is not that of the object's kind: a Scale is sent to
+    many."""
     mode: Mode = Mode.ENFORCE
     """The namespace's mode."""
     namespace: CaseNamespace = CaseNamespace()
@@ -84,6 +87,14 @@ class CaseSpec(Model):
     """The exceptions that free the object from rules, all of them. Without it they are not compared."""
     breakGlass: NonEmpty | None = None
     """The break-glass entry by which the object passes."""
+
+    @model_validator(mode="after")
+    def _resource_has_its_version(self) -> CaseSpec:
+        if self.resource and (self.resource.count("/") not in (1, 2) or not all(self.resource.split("/"))):
+            raise ParameterError(
+                "must be a resource with its version, such as apps/v1/deployments", "resource"
+            )
+        return self
 
     @model_validator(mode="after")
     def _objects_tell_something(self) -> CaseSpec:

@@ -6,9 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.engine.kubernetes.policies import binding, config_map, judge, vap
-from webhook.engine.decision import Phase
+from tests.engine.kubernetes.policies import EVERYTHING, binding, config_map, judge, ruleset, vap
+from webhook.engine.decision import Facts, Phase
+from webhook.engine.review import review
+from webhook.kube.gvk import GroupVersionKind
+from webhook.kube.resources import GroupVersionResource
+from webhook.kube.review import AdmissionRequest
 from webhook.policy.findings import Action, Mode
 
 FALSE = "object.metadata.name == 'never'"
@@ -283,6 +289,84 @@ def test_variables_are_there_for_validations_messages_and_annotations() -> None:
     decision = judge([policy, binding("p")], config_map("long"))
     assert [f.message for f in decision.findings] == ["long is long"]
     assert decision.audit_annotations["p.name"] == "long"
+
+
+@pytest.mark.parametrize(("failure_policy", "allowed"), [("Fail", False), ("Ignore", True)])
+def test_an_object_that_would_have_to_be_converted_fails(failure_policy: str, allowed: bool) -> None:
+    only_v1 = [{**EVERYTHING, "apiGroups": ["autoscaling"], "apiVersions": ["v1"]}]
+    policy = vap("p", "true", rules=only_v1, failurePolicy=failure_policy)
+    scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "x"}}
+    decision = judge([policy, binding("p", "Warn")], scaler)
+    assert decision.allowed is allowed
+    (finding,) = decision.findings
+    assert finding.rule == "matchConstraints"
+    assert "converts no objects" in finding.message
+
+
+def test_who_asks_is_empty_offline_and_no_error() -> None:
+    policy = vap("p", "request.userInfo.username == '' && request.userInfo.groups == []")
+    assert judge([policy, binding("p")], config_map("x")).findings == ()
+
+
+def test_the_resource_of_a_scale_can_be_told() -> None:
+    scale = {
+        "apiVersion": "autoscaling/v1",
+        "kind": "Scale",
+        "metadata": {"name": "x"},
+        "spec": {"replicas": 9},
+    }
+    rules = [{**EVERYTHING, "apiGroups": ["apps"], "resources": ["deployments/scale"]}]
+    documents = [vap("p", "object.spec.replicas < 5", rules=rules), binding("p")]
+    request = {"operation": "UPDATE", "subresource": "scale"}
+    resource = GroupVersionResource("apps", "v1", "deployments")
+    assert not judge(documents, scale, resource=resource, **request).allowed
+    assert judge(documents, scale, **request).allowed
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 2**70)
+    | st.floats(allow_nan=False)
+    | st.text("aé\0", max_size=3),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["metadata", "labels", "name", "spec", "x", "app"]), values, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+OBJECTS = st.dictionaries(
+    st.sampled_from(["metadata", "spec", "kind", "apiVersion"]), JSON_VALUES, max_size=4
+)
+EXPRESSIVE = ruleset(
+    vap(
+        "p",
+        matchConditions=[{"name": "c", "expression": "object.metadata.name != 'a'"}],
+        variables=[{"name": "n", "expression": "object.spec.x + 1"}],
+        validations=[
+            {"expression": "variables.n > 2", "messageExpression": "string(variables.n)"},
+            {"expression": "object.spec.all(x, has(x.name))"},
+            {"expression": "object == oldObject"},
+        ],
+        auditAnnotations=[{"key": "k", "valueExpression": "string(object.metadata.name)"}],
+    ),
+    binding("p", "Deny", "Audit", matchResources={"objectSelector": {"matchLabels": {"app": "a"}}}),
+    vap("q", failurePolicy="Ignore", validations=[{"expression": "size(object.spec) > 0"}]),
+    binding("q", "Warn"),
+)
+
+
+@given(
+    OBJECTS, OBJECTS, st.dictionaries(st.sampled_from(["resource", "requestResource", "name"]), JSON_VALUES)
+)
+def test_no_object_is_too_odd(obj: dict[str, Any], old: dict[str, Any], raw: dict[str, Any]) -> None:
+    request = AdmissionRequest(
+        GroupVersionKind("", "v1", "Pod"), "UPDATE", "team", "x", obj=obj, old_object=old, raw=raw
+    )
+    decision = review(request, EXPRESSIVE, Facts(Mode.ENFORCE))
+    assert decision.allowed == all(finding.action is not Action.ENFORCE for finding in decision.findings)
 
 
 def test_admission_policies_themselves_are_never_judged() -> None:

@@ -174,6 +174,36 @@ def replace_version(resource: GroupVersionResource, version: str) -> GroupVersio
     return resource._replace(version=version)
 
 
+HPA_V1 = GroupVersionResource("autoscaling", "v1", "horizontalpodautoscalers")
+HPA_V2 = HPA_V1._replace(version="v2")
+
+
+@pytest.mark.parametrize(
+    ("versions", "policy", "resource", "converted", "wanted"),
+    [
+        (["v1"], None, HPA_V1, None, None),
+        (["v1"], None, HPA_V2, None, HPA_V1),
+        (["v1", "v2"], None, HPA_V2, None, None),
+        (["*"], None, HPA_V2, None, None),
+        (["v1"], None, HPA_V1, HPA_V2, HPA_V1),
+        (["v2"], None, HPA_V1, HPA_V2, None),
+        (["v1"], "Exact", HPA_V1, HPA_V2, HPA_V1),
+        (["v2"], None, WIDGETS, None, None),
+    ],
+)
+def test_the_version_that_the_api_server_would_show_is_known(
+    versions: list[str],
+    policy: str | None,
+    resource: GroupVersionResource,
+    converted: GroupVersionResource | None,
+    wanted: GroupVersionResource | None,
+) -> None:
+    asked = matcher(rule(apiVersions=versions), matchPolicy=policy)
+    request = replace(POD, resource=resource, converted=converted)
+    assert asked.matches(request)
+    assert asked.wanted(request) == wanted
+
+
 GROUPS = st.sampled_from(["", "apps", "example.com", "*"])
 VERSIONS = st.sampled_from(["v1", "v1beta1", "*"])
 NAMES = st.sampled_from(["pods", "nodes", "namespaces", "widgets", "*"])

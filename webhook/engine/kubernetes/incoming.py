@@ -21,7 +21,8 @@ def resource_of(request: AdmissionRequest) -> GroupVersionResource:
     """The resource the request was made for: as the API server says it, else worked out from the kind."""
     raw = request.raw
     return (
-        _resource(raw.get("requestResource"))
+        request.resource
+        or _resource(raw.get("requestResource"))
         or _resource(raw.get("resource"))
         or resource_for(request.kind, request.subresource)
     )
@@ -120,7 +121,6 @@ class Incoming:
                 attributes = self.attributes
                 kind = request.kind._asdict()
                 resource = attributes.resource._asdict()
-                user = {"username": request.username, "groups": list(request.groups)}
                 optional = {
                     "subResource": request.subresource,
                     "requestSubResource": request.subresource,
@@ -135,7 +135,8 @@ class Incoming:
                     "requestResource": resource,
                     **{key: value for key, value in optional.items() if value},
                     "operation": request.operation,
-                    "userInfo": {key: value for key, value in user.items() if value},
+                    # Offline nobody may have asked; an expression that looks at who did need not fail for it.
+                    "userInfo": {"username": request.username, "groups": list(request.groups)},
                     "dryRun": request.dry_run,
                     "options": None,
                 }

@@ -17,16 +17,24 @@ if TYPE_CHECKING:
     from webhook.policy.cel import Scope
 
 
+class UnknownVersion(Exception):
+    """An object that the API server would show to the policy in another version than it has here."""
+
+    part = "matchConstraints"
+    """What of the policy fails."""
+
+
 class Invocation(NamedTuple):
     """One evaluation of a policy: by a binding that matches, with one of its parameters (or null).
 
-    Where there are no parameters and there must be, ``failure`` says so, and nothing can be evaluated.
+    Where there are no parameters and there must be, or the object is in another version, ``failure`` says
+    so, and nothing can be evaluated.
     """
 
     binding: Binding
     params: JSONObject | None
     scope: Scope | None
-    failure: ParameterFailure | None = None
+    failure: ParameterFailure | UnknownVersion | None = None
 
 
 def invocations(policy: AdmissionPolicy, incoming: Incoming) -> Iterator[Invocation]:
@@ -34,8 +42,16 @@ def invocations(policy: AdmissionPolicy, incoming: Incoming) -> Iterator[Invocat
     attributes = incoming.attributes
     if not policy.matcher.matches(attributes):
         return
+    wanted = policy.matcher.wanted(attributes)
     for binding in policy.bindings:
         if binding.matcher is not None and not binding.matcher.matches(attributes):
+            continue
+        if wanted is not None:
+            here = attributes.converted or attributes.resource
+            message = f"it is about {wanted}, the object is of {here}, and gpuward converts no objects"
+            yield Invocation(
+                binding, None, None, UnknownVersion(f"{message}; name both versions in the policy")
+            )
             continue
         if binding.parameters is None:
             yield Invocation(binding, None, incoming.scope())

@@ -118,7 +118,7 @@ class _Run(NamedTuple):
         """The request with its object as this leaves it."""
         policy, call, outcome, incoming = self.policy, self.invocation, self.outcome, self.incoming
         if call.failure is not None:
-            self._fail("paramRef", str(call.failure))
+            self._fail(call.failure.part, str(call.failure))
             return incoming
         key = _key(policy, call)
         if self.only is not None and key not in self.only:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # The API server's key has a prefix of its own, and what a webhook answers may have none.
 FAILURES_ANNOTATION: Final = "validation_failure"
 
+# Audit annotations end in the API server's audit log, once a request.
+_MAX_FAILURES: Final = 50
+
 _MAX_MESSAGE_BYTES: Final = 5 * 1024
 _MAX_ANNOTATION_BYTES: Final = 10 * 1024
 
@@ -60,7 +63,7 @@ class Verdict:
         """For the API server's audit log."""
         annotations = {key: ", ".join(values) for key, values in self._annotations.items()}
         if self._failures:
-            annotations[FAILURES_ANNOTATION] = orjson.dumps(self._failures).decode()
+            annotations[FAILURES_ANNOTATION] = orjson.dumps(self._failures[:_MAX_FAILURES]).decode()
         return annotations
 
 
@@ -86,7 +89,7 @@ class _Evaluation(NamedTuple):
         policy, invocation = self.policy, self.invocation
         if invocation.failure is not None:
             # Whatever the binding's actions are: the policy is not set up.
-            yield self.failed("paramRef", str(invocation.failure), Action.ENFORCE)
+            yield self.failed(invocation.failure.part, str(invocation.failure), Action.ENFORCE)
             return
         assert invocation.scope is not None
         try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from webhook.kube.kinds import BUILT_IN
 from webhook.kube.resources import NAMESPACES, GroupVersionResource, equivalents
 from webhook.kube.shape import JSONObject, mapping
 from webhook.policy.kubernetes.documents import MatchResources, NamedRuleWithOperations
@@ -112,6 +113,24 @@ class ResourceMatcher:
             return False
         return not self._rules or self._one_of(self._rules, attributes)
 
+    def wanted(self, attributes: Attributes) -> GroupVersionResource | None:
+        """In which version the API server would show the object of a request that matches, where that is not the
+        version it has here. None also for custom resources: most of them are the same in all versions.
+        """
+        here = attributes.converted or attributes.resource
+        if not self._rules or here.group not in BUILT_IN:
+            return None
+        names = [
+            name
+            for name in self._names_of(attributes.resource, attributes.converted)
+            if any(self._admits(rule, name, attributes) for rule in self._rules)
+        ]
+        if attributes.resource in names:
+            wanted = attributes.resource
+        else:
+            wanted = here if here in names or not names else names[0]
+        return None if wanted == here else wanted
+
     def _matches_namespace(self, attributes: Attributes) -> bool:
         if self._namespace_selector is None:
             return True
@@ -131,14 +150,13 @@ class ResourceMatcher:
 
     def _one_of(self, rules: Iterable[Rule], attributes: Attributes) -> bool:
         asked = self._names_of(attributes.resource, attributes.converted)
-        namespaced = bool(attributes.namespace)
-        return any(
-            rule.names(attributes.name)
-            and rule.admits(
-                name, attributes.subresource, attributes.operation, namespaced=_namespaced(name, namespaced)
-            )
-            for rule in rules
-            for name in asked
+        return any(self._admits(rule, name, attributes) for rule in rules for name in asked)
+
+    @staticmethod
+    def _admits(rule: Rule, name: GroupVersionResource, attributes: Attributes) -> bool:
+        namespaced = _namespaced(name, bool(attributes.namespace))
+        return rule.names(attributes.name) and rule.admits(
+            name, attributes.subresource, attributes.operation, namespaced=namespaced
         )
 
     def _names_of(

@@ -19,6 +19,9 @@ DEFAULT_NAMESPACE = "default"
 class ParameterFailure(Exception):
     """Parameters that cannot be had. What comes of it, the policy's ``failurePolicy`` says."""
 
+    part = "paramRef"
+    """What of the policy fails."""
+
 
 @dataclass(frozen=True, slots=True)
 class ParameterKind:
