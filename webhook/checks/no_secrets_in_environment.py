@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from annotated_types import MinLen
@@ -91,7 +92,7 @@ class NoSecretsInEnvironment(Check):
         super().__init__(parameters, context)
         self._allowed = Names(parameters.allowedSecrets) if parameters.allowedSecrets else None
         self._called_secret = (
-            re.compile("|".join(map(translate, parameters.secretVariables)), re.IGNORECASE)
+            _names_a_secret(parameters.secretVariables)
             if parameters.literals and parameters.secretVariables
             else None
         )
@@ -125,10 +126,9 @@ class NoSecretsInEnvironment(Check):
                         f'{container_called(container)} gets the secret "{short(secret)}" as the variable '
                         f"{short(variable.get('name'))}; mount it as a volume, and give the program the file",
                     )
-            elif called_secret is not None and _is_written_out(variable.get("value")):
+            elif called_secret is not None:
                 name = text(variable, "name")
-                # No real name is that long, and a glob's matching should not depend on who writes it.
-                if len(name) <= _LONGEST_NAME and called_secret.match(name):
+                if called_secret(name) and _is_written_out(variable.get("value")):
                     yield Violation(
                         "literal-secret",
                         container.field("env", i, "value"),
@@ -140,7 +140,19 @@ class NoSecretsInEnvironment(Check):
         return self._allowed is not None and self._allowed.match(secret)
 
 
+# No real name is longer, and what a glob costs should not depend on who writes the name.
 _LONGEST_NAME: Final = 253
+_MEMO_LIMIT: Final = 4096
+
+
+def _names_a_secret(globs: Iterable[str]) -> Callable[[str], bool]:
+    """A function that says whether a variable of this name holds a secret. Answers are kept: names repeat."""
+    pattern = re.compile("|".join(map(translate, globs)), re.IGNORECASE)
+
+    def names_a_secret(name: str) -> bool:
+        return len(name) <= _LONGEST_NAME and pattern.match(name) is not None
+
+    return lru_cache(_MEMO_LIMIT)(names_a_secret)
 
 
 def _is_written_out(value: Any) -> bool:
