@@ -122,8 +122,13 @@ def _about_cases(path: Path) -> Iterator[PolicyFileProblem]:
 
 def _about_exceptions(policy: CompiledPolicy, document: dict[str, Any], today: date) -> Iterator[Problem]:
     own = rule_names(policy)
+    names: set[str] = set()
     for i, exception in enumerate(policy.exceptions):
         path: FieldPath = ("spec", "exceptions", i)
+        if exception.name in names:
+            message = f'there is another exception "{exception.name}", and uses are recorded by name'
+            yield Problem((*path, "name"), message, "give it a name of its own")
+        names.add(exception.name)
         entry = document["spec"]["exceptions"][i]
         yield from _about_expiry(exception, "exception", path, today)
         yield from _about_match(entry, path)
