@@ -164,6 +164,23 @@ def test_schema_and_validation_agree_on_parameters(rule: type[Rule]) -> None:
     agree()
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"apiVersion": "v1", "kind": "ConfigMap", "data": {"replicas": "3"}},
+        {"apiVersion": "v1", "kind": "List", "items": []},
+    ],
+    ids=lambda document: str(document["kind"]),
+)
+def test_what_else_may_lie_in_a_folder_of_policies_is_left_alone(document: Any) -> None:
+    assert errors(document) == []
+
+
+def test_a_kind_of_ours_is_ours_whatever_its_version() -> None:
+    assert errors({**SMALLEST, "apiVersion": "v1"})
+    assert errors({**SMALLEST, "apiVersion": "gpuward.dev/v1", "kind": "Polici"})
+
+
 def _models(kind: Any, seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
     """A model and all models in its fields."""
     if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in seen:

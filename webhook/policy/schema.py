@@ -71,11 +71,21 @@ def policy_schema(mutations: Iterable[type[Mutation]], checks: Iterable[type[Val
         "title": "gpuward policy files",
         "type": "object",
         "required": ["apiVersion", "kind"],
-        "properties": {"kind": {"enum": list(kinds)}},
-        "allOf": [
-            {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": reference}
-            for kind, reference in kinds.items()
-        ],
+        # Objects that hold the parameters of Kubernetes' own policies may lie in the same folder, and Lists.
+        "if": {
+            "anyOf": [
+                {"not": {"required": ["apiVersion"]}},
+                {"properties": {"apiVersion": {"pattern": r"^gpuward\.dev/"}}},
+                {"properties": {"kind": {"enum": list(kinds)}}, "required": ["kind"]},
+            ]
+        },
+        "then": {
+            "properties": {"kind": {"enum": list(kinds)}},
+            "allOf": [
+                {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": reference}
+                for kind, reference in kinds.items()
+            ],
+        },
         "$defs": definitions,
     }
 
