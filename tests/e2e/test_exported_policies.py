@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.cluster import ApiError, ControlPlane
 from tests.export.exporting import exported, policies_of, ruleset, shipped_documents
-from tests.export.policies import CHECKS, PODS, PRIORITY_CLASSES, all_policies, pod, policy
+from tests.export.policies import CHECKS, PODS, PRIORITY_CLASSES, all_policies, pod, pods_for, policy
 from webhook.engine.decision import Facts, Phase
 from webhook.engine.offline import request_for
 from webhook.engine.review import review
@@ -33,21 +33,18 @@ class Exports:
     def __init__(self, cluster: ControlPlane) -> None:
         self.cluster = cluster
         self.namespaces: dict[str, str] = {}
-        self.labels: dict[str, dict[str, str]] = {}
         self._objects: list[Document] = []
 
-    def add(self, document: Document, *, mode: str = "enforce", templates: bool = False) -> str:
-        """Put a policy in force, for a new namespace alone; gives the namespace."""
-        name = document["metadata"]["name"]
-        own = scoped(document)
-        labels = {POLICY_LABEL: name, "gpuward.dev/mode": mode}
-        namespace = self.cluster.create_namespace(f"x-{name[:40]}-", labels)
-        self.namespaces[name] = namespace
-        self.labels[name] = labels
-        objects = exported(own, templates=templates).objects
+    def add(self, *documents: Document, mode: str = "enforce", templates: bool = False) -> None:
+        """Put policies in force, each for a new namespace alone."""
+        objects: list[Document] = []
+        for document in documents:
+            name = document["metadata"]["name"]
+            labels = {POLICY_LABEL: name, "gpuward.dev/mode": mode}
+            self.namespaces[name] = self.cluster.create_namespace(f"x-{name[:40]}-", labels)
+            objects += exported(scoped(document), templates=templates).objects
         self._objects += objects
         self.cluster.apply(objects)
-        return namespace
 
     def wait(self, name: str, pod: Document) -> None:
         """Until the policy refuses a pod that it must refuse."""
@@ -95,6 +92,15 @@ def verdict(
     return review(asked, ruleset(scoped(document)), facts, Phase.VALIDATE).allowed
 
 
+@pytest.fixture(scope="module")
+def all_exports(control_plane: ControlPlane) -> Iterator[Exports]:
+    """Every policy of ``all_policies``."""
+    running = Exports(control_plane)
+    running.add(*all_policies().values())
+    yield running
+    running.remove()
+
+
 @pytest.fixture
 def exports(control_plane: ControlPlane) -> Iterator[Exports]:
     running = Exports(control_plane)
@@ -122,15 +128,13 @@ def priority_classes(control_plane: ControlPlane) -> Iterator[None]:
 NEVER = {"match-users", "accelerator-request-equals-limit"}
 
 
-def test_every_policy_judges_every_pod_as_gpuward_does(exports: Exports) -> None:
-    policies = all_policies()
-    for document in policies.values():
-        exports.add(document)
+def test_every_policy_judges_every_pod_as_gpuward_does(all_exports: Exports) -> None:
+    policies, exports = all_policies(), all_exports
     compared = {"allowed": 0, "refused": 0}
     wrong = []
     for name, document in policies.items():
         namespace = exports.namespaces[name]
-        expected = {called: verdict(document, pod, namespace) for called, pod in PODS.items()}
+        expected = {called: verdict(document, pod, namespace) for called, pod in pods_for(name).items()}
         refused = [called for called, allowed in expected.items() if not allowed]
         if name not in NEVER:
             valid = [PODS[called] for called in refused if exports.refusal("default", PODS[called]) is None]
@@ -148,12 +152,11 @@ def test_every_policy_judges_every_pod_as_gpuward_does(exports: Exports) -> None
     assert compared["refused"] > 300, compared
 
 
-def test_exported_policies_have_no_type_errors(exports: Exports, full_control_plane: ControlPlane) -> None:
-    names = []
+def test_exported_policies_have_no_type_errors(
+    all_exports: Exports, full_control_plane: ControlPlane
+) -> None:
     for document in all_policies().values():
-        names += [each["metadata"]["name"] for each in policies_of(exported(scoped(document)).objects)]
-        exports.add(document)
-    for name in names:
+        (name,) = [each["metadata"]["name"] for each in policies_of(exported(document).objects)]
 
         def checked(name: str = name) -> Document | None:
             found = full_control_plane.api("GET", f"{ADMISSION}/validatingadmissionpolicies/{name}")
@@ -162,6 +165,64 @@ def test_exported_policies_have_no_type_errors(exports: Exports, full_control_pl
 
         status = full_control_plane.wait_for(checked, what=f"{name} to be type-checked")
         assert status["typeChecking"] == {}, name
+
+
+def large_pod(containers: int) -> Document:
+    """A pod with more in it than any has: what judging it costs must stay within Kubernetes' budget."""
+    resources = {
+        "limits": {
+            "cpu": "1",
+            "memory": "1Gi",
+            "nvidia.com/gpu": "1",
+            "rdma/hca": "1",
+            "nvidia.com/mig-1g.5gb": "1",
+        },
+        "requests": {"cpu": "1", "memory": "1Gi", "nvidia.com/gpu": "1"},
+    }
+    every = [
+        {
+            "name": f"c{index}",
+            "image": f"registry-of-a-long-name.example.com:8443/team/of/a/department/image-{index}:v1.2.{index}",
+            "resources": resources,
+            "securityContext": {"capabilities": {"drop": ["ALL"], "add": ["IPC_LOCK", "NET_BIND_SERVICE"]}},
+            "volumeMounts": [{"name": f"v{n}", "mountPath": f"/v{n}", "readOnly": True} for n in range(10)],
+        }
+        for index in range(containers)
+    ]
+    half = containers // 2
+    inits = [
+        {**container, **({"restartPolicy": "Always"} if index % 2 else {})}
+        for index, container in enumerate(every[half:])
+    ]
+    volumes = [{"name": f"v{n}", "hostPath": {"path": f"/mnt/data/a/b/c/{n}"}} for n in range(10)]
+    tolerations = [{"key": f"key-{n}", "operator": "Exists"} for n in range(20)]
+    return {
+        **pod("large", metadata={"labels": {f"label-{n}": "x" for n in range(30)}}),
+        "spec": {
+            "containers": every[:half],
+            "initContainers": inits,
+            "volumes": volumes,
+            "tolerations": tolerations,
+        },
+    }
+
+
+def test_judging_a_large_pod_stays_within_the_budget(all_exports: Exports, exports: Exports) -> None:
+    large = large_pod(60)
+    wrong = []
+    shipped = {each["metadata"]["name"]: each for each in shipped_documents() if exported(each).objects}
+    exports.add(*shipped.values())
+    for name in shipped:
+        exports.wait(name, pod("bad", {"image": "x"}, hostPID=True, tolerations=[{"operator": "Exists"}]))
+    all_exports.namespaces.update(exports.namespaces)
+    for name, document in {**all_policies(), **shipped}.items():
+        namespace = all_exports.namespaces[name]
+        allowed = verdict(document, large, namespace)
+        reason = all_exports.refusal(namespace, large)
+        assert reason is None or DENIED in reason
+        if "cost" in (reason or "") or (reason is None) is not allowed:
+            wrong.append(f"{name}: {reason}")
+    assert not wrong, "\n".join(wrong)
 
 
 # Updates: pods that are older than the policy, changed in each way that a pod can be.
@@ -203,25 +264,24 @@ CHANGES = {
 
 def test_updates_are_judged_for_what_they_change(exports: Exports) -> None:
     cluster = exports.cluster
-    policies = {name: policy(name, validate) for name, validate in CHECKS.items() if name not in NEVER}
+    names = [name for name in CHECKS if name not in NEVER]
+    policies = {name: policy(f"update-{name}", CHECKS[name]) for name in names}
     policies["expression-labels"] = policy(
-        "expression-labels",
+        "update-expression-labels",
         [{"expression": "has(object.metadata.labels.nobody)", "message": "no", "field": "metadata.labels"}],
     )
     policies["expression-object"] = policy(
-        "expression-object", [{"expression": "has(object.metadata.labels.nobody)", "message": "no"}]
+        "update-expression-object", [{"expression": "has(object.metadata.labels.nobody)", "message": "no"}]
     )
-    for document in policies.values():
-        name = document["metadata"]["name"]
-        namespace = exports.add(document, mode="audit")
-        exports.labels[name]["gpuward.dev/mode"] = "enforce"
+    exports.add(*policies.values(), mode="audit")
+    for namespace in exports.namespaces.values():
         for old in OLD_PODS.values():
             cluster.api("POST", f"/api/v1/namespaces/{namespace}/pods", old)
         cluster.kubectl("label", "namespace", namespace, "gpuward.dev/mode=enforce", "--overwrite")
     wrong: list[str] = []
     compared = {True: 0, False: 0}
     for name, document in policies.items():
-        namespace = exports.namespaces[name]
+        namespace = exports.namespaces[document["metadata"]["name"]]
         bad = (
             next(
                 candidate
@@ -232,7 +292,7 @@ def test_updates_are_judged_for_what_they_change(exports: Exports) -> None:
             if not name.startswith("expression")
             else pod("bad")
         )
-        exports.wait(name, bad)
+        exports.wait(document["metadata"]["name"], bad)
         for called in OLD_PODS:
             url = f"/api/v1/namespaces/{namespace}/pods/{called}"
             stored = cluster.api("GET", url)
@@ -286,19 +346,19 @@ def test_templates_are_judged_where_that_is_asked_for(exports: Exports) -> None:
         "require-limits",
         "no-latest-tag",
     )
-    policies = {name: policy(name, CHECKS[name]) for name in names}
+    policies = {name: policy(f"template-{name}", CHECKS[name]) for name in names}
     policies["match-selector"] = policy(
-        "match-selector",
+        "template-match-selector",
         CHECKS["no-host-namespaces"],
         match={"objectSelector": {"matchLabels": {"team": "vision"}}},
     )
-    for document in policies.values():
-        exports.add(document, templates=True)
+    exports.add(*policies.values(), templates=True)
     compared = {True: 0, False: 0}
     for name, document in policies.items():
-        namespace = exports.namespaces[name]
+        namespace = exports.namespaces[document["metadata"]["name"]]
         exports.wait(
-            name, pod("bad", {"image": "x", **GPUS}, hostPID=True, metadata={"labels": {"team": "vision"}})
+            document["metadata"]["name"],
+            pod("bad", {"image": "x", **GPUS}, hostPID=True, metadata={"labels": {"team": "vision"}}),
         )
         for called in (
             "plain",
@@ -378,7 +438,8 @@ def test_mode_of_the_namespace_says_what_is_done(
 
 def test_policy_that_warns_never_refuses(exports: Exports) -> None:
     document = policy("warns", CHECKS["no-host-namespaces"], action="Warn")
-    namespace = exports.add(document)
+    exports.add(document)
+    namespace = exports.namespaces["warns"]
 
     def warned() -> bool:
         done = exports.cluster.apply(PODS["host-pid"], namespace, "--dry-run=server")
@@ -392,7 +453,8 @@ def test_objects_themselves_are_judged(exports: Exports) -> None:
     document = policy(
         "objects", [expression], match={"kinds": ["ConfigMap"], "operations": ["*"], "names": ["judged*"]}
     )
-    namespace = exports.add(document)
+    exports.add(document)
+    namespace = exports.namespaces["objects"]
     small: Document = {
         "apiVersion": "v1",
         "kind": "ConfigMap",

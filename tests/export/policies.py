@@ -392,3 +392,11 @@ def all_policies() -> dict[str, Document]:
     for name, validate in EXPRESSIONS.items():
         found[f"expression-{name}"] = policy(f"expression-{name}", validate)
     return found
+
+
+def pods_for(name: str) -> Mapping[str, Document]:
+    """The pods to try a policy of ``all_policies`` on; not those that differ in what its checks do not look at."""
+    if not name.startswith("match-"):
+        return PODS
+    special = ("image-", "class-", "host-path-", "tolerates-")
+    return {called: each for called, each in PODS.items() if not called.startswith(special)}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.export.exporting import CATALOG, exported, read_back, ruleset, shipped_documents
-from tests.export.policies import CHECKS, PODS, all_policies, policy
+from tests.export.policies import CHECKS, PODS, all_policies, pods_for, policy
 from tests.support import shared
 from webhook.adapters.manifests import read_manifests
 from webhook.engine.decision import Decision, Facts, Phase
@@ -55,7 +55,7 @@ def test_exported_policy_judges_every_pod_as_gpuward_does(name: str) -> None:
     assert not result.left_out
     own, back = ruleset(document), read_back(result.objects)
     verdicts = set()
-    for called, pod in PODS.items():
+    for called, pod in pods_for(name).items():
         one, other = (judged(rules, created(pod)) for rules in (own, back))
         assert one.allowed is other.allowed, (called, one.findings, other.findings)
         assert not any(finding.error for finding in other.findings), (called, other.findings)

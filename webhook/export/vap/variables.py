@@ -17,6 +17,8 @@ _PATH: Final = "v.hostPath.?path.orValue('')"
 _SAFE: Final = f"{_PATH}.startsWith('/') && !{_PATH}.contains('\\\\') && !('..' in {_PATH}.split('/'))"
 _WITH_SLASHES: Final = f"'/' + {_PATH}.split('/').filter(p, !(p in ['', '.'])).map(p, p + '/').join('')"
 
+_NOT_LIMITED: Final = "!variables.containers.exists(d, r in d.?resources.?limits.orValue({}))"
+
 # Where the number of pods stands. Source: k8s.io/api apps/v1, batch/v1, core/v1.
 _REPLICATED: Final = "['Deployment', 'ReplicaSet', 'StatefulSet', 'ReplicationController']"
 
@@ -35,6 +37,17 @@ def _template(of: str) -> str:
 _SAME_POD: Final = (
     "(request.?subResource.orValue('') == 'ephemeralcontainers' || dyn(object.spec) == dyn(oldObject.spec))"
 )
+
+
+def _quantities(container: str, field: str) -> str:
+    return f"{container}.?resources.?{field}.orValue({{}})"
+
+
+def _names(field: str, condition: str, target: Target) -> str:
+    """The names of accelerators under ``field`` for which the condition on ``r`` holds, in one text."""
+    first = f"variables.containers.filter(d, r in {_quantities('d', field)})[0].name == c.name"
+    wanted = f"{is_accelerator('r', target.catalog)} && {condition} && {first}"
+    return f"variables.containers.map(c, {_quantities('c', field)}.map(r, {wanted}, string(r)).join(' ')).join(' ')"
 
 
 def shared(target: Target) -> Mapping[str, str]:
@@ -75,6 +88,10 @@ def shared(target: Target) -> Mapping[str, str]:
         "changed": "variables.specUnchanged ? [] : variables.containers",
         "judged": "variables.changed + variables.spec.?ephemeralContainers.orValue([]).filter(c,"
         " oldObject == null || !(c in dyn(oldObject.spec).?ephemeralContainers.orValue([])))",
+        # The names of accelerators that the pod asks for, each once: where the first container asks for it.
+        "acceleratorNames": f"({_names('limits', 'true', target)} + ' ' +"
+        f" {_names('requests', _NOT_LIMITED, target)})"
+        ".split(' ').filter(r, r != '')",
         # Each with its path: one slash between parts and one at the end, empty where it may lead anywhere.
         "hostPaths": "variables.spec.?volumes.orValue([]).filter(v, has(v.hostPath))"
         f".map(v, {{'name': string(v.name), 'path': {_SAFE} ? {_WITH_SLASHES} : ''}})",
