@@ -227,3 +227,29 @@ def test_a_rule_that_fails_is_excepted_from_like_any_other() -> None:
     assert not decision.findings
     assert not decision.patch
     assert {use.rule for use in decision.exempted} == {"crashes", "half-crashes"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "freed"),
+    [
+        (["no-*"], ["no-host-namespaces", "no-privileged"]),
+        (["no-host-*"], ["no-host-namespaces"]),
+        (["drop-*"], []),
+    ],
+    ids=str,
+)
+def test_an_exception_in_a_policy_may_name_its_rules_by_globs(rules: list[str], freed: list[str]) -> None:
+    doc = {
+        "apiVersion": "gpuward.dev/v1alpha1",
+        "kind": "Policy",
+        "metadata": {"name": "p"},
+        "spec": {
+            "validate": [{"rule": "no-host-namespaces"}, {"rule": "no-privileged"}],
+            "exceptions": [{"name": "x", "reason": "r", "match": {}, "rules": rules}],
+        },
+    }
+    container = {"name": "main", "image": "good", "securityContext": {"privileged": True}}
+    obj = pod(hostNetwork=True, containers=[container])
+    decision = review(request(obj), ruleset(compile_policy(doc, CONTEXT)), ENFORCE)
+    assert sorted(use.rule for use in decision.exempted) == freed
+    assert decision.allowed is (len(freed) == 2)

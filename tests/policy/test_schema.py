@@ -216,3 +216,50 @@ def _assert_structural(node: dict[str, Any]) -> None:
     for key in ("items", "additionalProperties"):
         if key in node:
             _assert_structural(node[key])
+
+
+EXCEPTION = {
+    "apiVersion": "gpuward.dev/v1alpha1",
+    "kind": "PolicyException",
+    "metadata": {"name": "legacy"},
+    "spec": {
+        "policies": ["baseline"],
+        "rules": ["no-*"],
+        "reason": "ticket ML-123",
+        "expires": "2027-03-31",
+        "match": {
+            "kinds": ["Pod"],
+            "operations": ["CREATE"],
+            "namespaceSelector": {"matchLabels": {"a": "b"}},
+        },
+    },
+}
+BREAK_GLASS = {
+    "apiVersion": "gpuward.dev/v1alpha1",
+    "kind": "BreakGlass",
+    "metadata": {"name": "on-call"},
+    "spec": {"users": ["ada"], "groups": ["sre"], "namespaces": ["ml-*"], "reason": "emergencies"},
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "changes"),
+    [
+        (EXCEPTION, {"policies": []}),
+        (EXCEPTION, {"reason": ""}),
+        (EXCEPTION, {"rule": ["x"]}),
+        (EXCEPTION, {"expires": "soon"}),
+        (EXCEPTION, {"match": {"labels": ["app"]}}),
+        (EXCEPTION, {"match": {"operations": ["create"]}}),
+        (BREAK_GLASS, {"users": [], "groups": []}),
+        (BREAK_GLASS, {"users": "ada"}),
+        (BREAK_GLASS, {"reason": ""}),
+        (BREAK_GLASS, {"user": ["ada"]}),
+    ],
+    ids=str,
+)
+def test_documents_that_let_pass_fit_the_schema_and_their_mistakes_do_not(
+    document: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    assert errors(document) == []
+    assert errors({**document, "spec": {**document["spec"], **changes}})

@@ -23,6 +23,7 @@ from webhook.engine.exceptions import rule_names
 from webhook.engine.ruleset import CompiledBreakGlass, CompiledException, CompiledPolicy
 from webhook.kube.path import Path as FieldPath
 from webhook.kube.path import render
+from webhook.policy.match import Names
 from webhook.policy.problems import Problem
 
 EPILOG = """Errors keep a policy set from being loaded. Warnings are about what works and is hardly meant:
@@ -133,7 +134,7 @@ def _about_exceptions(policy: CompiledPolicy, document: dict[str, Any], today: d
         yield from _about_expiry(exception, "exception", path, today)
         yield from _about_match(entry, path)
         for j, rule in enumerate(entry.get("rules", ())):
-            if rule not in own:
+            if not any(map(Names([rule]).match, own)):
                 yield Problem((*path, "rules", j), f'the policy has no rule "{rule}" to except from')
 
 

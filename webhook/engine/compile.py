@@ -25,7 +25,7 @@ from webhook.kube.path import parse as parse_path
 from webhook.kube.shape import JSONObject, items, mapping, text
 from webhook.mutations import MUTATIONS
 from webhook.policy.findings import Severity
-from webhook.policy.match import KindPattern, Matcher, parse_kind
+from webhook.policy.match import KindPattern, Matcher, Names, parse_kind
 from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
 from webhook.policy.rule import (
     Check,
@@ -331,7 +331,10 @@ class _Compiler:
 
     def _exception(self, exception: InlineException, path: Path) -> CompiledException:
         self.problems.extend(check_rules(exception.rules, self._rule_names, path))
-        return compile_exception(exception.name, exception, path, self.context.workloads, self.problems)
+        made = compile_exception(exception.name, exception, path, self.context.workloads, self.problems)
+        # One that names no rule of the policy stays as it is written, and so applies to none.
+        named = frozenset(filter(Names(exception.rules).match, self._rule_names)) if exception.rules else None
+        return replace(made, rules=named) if named else made
 
     def _variables(self) -> None:
         """Compile the policy's variables; without those that cannot be, which the errors name."""

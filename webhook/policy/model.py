@@ -152,7 +152,7 @@ class InlineException(Model):
     match: ExceptionMatch
     """The objects it is for."""
     rules: list[NonEmpty] = []
-    """The rules it excepts from; without it, all of the policy."""
+    """The rules it excepts from: their names, or globs over them. Without it, all of the policy."""
 
 
 class MutateRule(Model):
