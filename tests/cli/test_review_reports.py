@@ -271,6 +271,13 @@ def test_junit_has_a_case_for_each_object(review: Run, desk: Path) -> None:
     assert cases["document"].find("error") is not None
 
 
+def test_junit_names_no_file_for_standard_input(review: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(POD.encode())))
+    (case,) = ElementTree.fromstring(review("junit", "-f", "-")[1]).iter("testcase")
+    assert (case.attrib["classname"], case.attrib["line"]) == ("<stdin>", "2")
+    assert "file" not in case.attrib
+
+
 # GitHub
 
 

@@ -98,13 +98,15 @@ def team(tmp_path_factory: pytest.TempPathFactory, hooks_repository: Path) -> Pa
     """A repository of manifests and policies that uses all hooks."""
     folder = tmp_path_factory.mktemp("team")
     config = {
+        # The packages that the hooks will see are of this Python.
+        "default_language_version": {"python": sys.executable},
         "repos": [
             {
                 "repo": str(hooks_repository),
                 "rev": git(hooks_repository, "rev-parse", "HEAD"),
                 "hooks": [{"id": hook["id"]} for hook in HOOKS],
             }
-        ]
+        ],
     }
     (folder / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config))
     (folder / "policies" / "house" / "cases").mkdir(parents=True)

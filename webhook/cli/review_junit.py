@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TextIO
 
+from webhook.adapters.manifests import STANDARD_INPUT_NAME
 from webhook.cli.junit import Case, Suite, Trouble, junit
 from webhook.cli.repository_path import repository_path
 from webhook.cli.review_output import Review, Reviewed
@@ -23,12 +24,17 @@ def _cases(review: Review) -> Iterator[tuple[str, Case]]:
         trouble = Trouble("error", document.message, str(document), "unreadable")
         yield (
             document.source,
-            Case("document", document.source, repository_path(document.source), document.line, trouble),
+            Case("document", document.source, _file(document.source), document.line, trouble),
         )
     for result in review.results:
         line, _ = result.manifest.locate(())
-        case = Case(result.title, result.source, repository_path(result.source), line, _trouble(result))
+        case = Case(result.title, result.source, _file(result.source), line, _trouble(result))
         yield result.source, case
+
+
+def _file(source: str) -> str:
+    """The file for tools that open it; there is none of standard input."""
+    return "" if source == STANDARD_INPUT_NAME else repository_path(source)
 
 
 def _trouble(result: Reviewed) -> Trouble | None:
