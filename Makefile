@@ -42,13 +42,14 @@ test: $(DEV) ## run every test; builds a real control plane once if Go is there
 		$(BIN)/python -m tests.e2e.helm.build; fi
 	@$(BIN)/python -m pytest
 
-lint: $(DEV) ## ruff, mypy, import-linter, and gpuward's own lint and test of the shipped policies
+lint: $(DEV) ## ruff, mypy, import-linter, and gpuward's own lint and test of the shipped policies, hadolint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/gpuward lint policies
 	@$(BIN)/gpuward test policies --require-coverage
+	@$(BIN)/hadolint Dockerfile
 
 docs: $(DEV) ## write the reference pages, and what of the chart follows from the code
 	@$(BIN)/python -m docs.generate

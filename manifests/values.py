@@ -138,7 +138,7 @@ class Certificates(Values):
 
 
 class Policies(Values):
-    """The policy files, together one ConfigMap. Pods follow its changes without a restart."""
+    """Policies: files, together one ConfigMap, and custom resources. Pods follow changes of both without a restart."""
 
     shipped: bool = True
     """Start from the policies that come with gpuward."""
@@ -148,6 +148,8 @@ class Policies(Values):
     """Policies by file name (`*.yaml`). A shipped file of that name is replaced."""
     existingConfigMap: OptionalName = ""
     """A ConfigMap of yours, instead of all of the above."""
+    resources: bool = True
+    """Also follow policies that are custom resources (kinds Policy, PolicyException and so on of gpuward.dev)."""
 
 
 class CustomResources(Values):

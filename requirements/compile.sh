@@ -8,3 +8,4 @@ compile() {
 }
 compile pyproject.toml --output-file requirements/runtime.txt
 compile pyproject.toml --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
+compile --group build --constraints requirements/dev.txt --output-file requirements/build.txt

@@ -355,7 +355,6 @@ class ControlPlane:
         Addresses must not be loopback (use `address`). One EndpointSlice an endpoint, since a slice has one
         port: replicas on one machine differ by it.
         """
-        wanted = list(endpoints)
         self._server_side_apply(
             f"/api/v1/namespaces/{namespace}/services/{name}",
             {
@@ -365,8 +364,19 @@ class ControlPlane:
                 "spec": {"ports": [{"name": "https", "port": port, "protocol": "TCP"}]},
             },
         )
+        self.publish_endpoints(namespace, name, endpoints)
+
+    def publish_endpoints(
+        self, namespace: str, name: str, endpoints: Iterable[tuple[str, int]], *, port_name: str = "https"
+    ) -> None:
+        """Makes these addresses and ports the ready endpoints of an existing Service's port, and no others.
+
+        Endpoints that Kubernetes itself makes of the Service's pods are left alone: without a kubelet no pod is ready.
+        """
+        wanted = list(endpoints)
+        managed = "endpointslice.kubernetes.io/managed-by=gpuward-e2e"
         slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
-        selector = urllib.parse.quote(f"kubernetes.io/service-name={name}")
+        selector = urllib.parse.quote(f"kubernetes.io/service-name={name},{managed}")
         names = {
             f"{name}-{target}-{address.replace(':', '-')}": (address, target) for address, target in wanted
         }
@@ -378,13 +388,10 @@ class ControlPlane:
                     "kind": "EndpointSlice",
                     "metadata": {
                         "name": slice_name,
-                        "labels": {
-                            "kubernetes.io/service-name": name,
-                            "endpointslice.kubernetes.io/managed-by": "gpuward-e2e",
-                        },
+                        "labels": dict([("kubernetes.io/service-name", name), managed.split("=")]),
                     },
                     "addressType": "IPv6" if ":" in address else "IPv4",
-                    "ports": [{"name": "https", "port": target, "protocol": "TCP"}],
+                    "ports": [{"name": port_name, "port": target, "protocol": "TCP"}],
                     "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
                 },
             )
@@ -414,17 +421,16 @@ class ControlPlane:
             client, modes=modes, timeout_seconds=timeout_seconds
         ):
             self._server_side_apply(_webhook_path(configuration), configuration)
-        self._settle_webhooks()
+        self.settle_webhooks()
 
     def remove_webhooks(self) -> None:
         """Deletes gpuward's webhook configurations if they exist, and returns when they are out of force."""
         for configuration in webhooks.webhook_configurations(lambda path: {}):
             self._delete_if_exists(_webhook_path(configuration))
-        self._settle_webhooks()
+        self.settle_webhooks()
 
-    # Internals
-
-    def _settle_webhooks(self) -> None:
+    def settle_webhooks(self) -> None:
+        """Returns when the API server acts on the webhook configurations as they are now."""
         for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
             marker = f"gpuward-settled-{secrets.token_hex(4)}"
             configuration = webhooks.marker_configuration(kind, marker)
@@ -435,6 +441,8 @@ class ControlPlane:
                 )
             finally:
                 self._delete_if_exists(_webhook_path(configuration))
+
+    # Internals
 
     def _refused(self, config_map: str) -> bool:
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": config_map}}

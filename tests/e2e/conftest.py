@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
 from .cluster import ControlPlane
 from .controlplane import assets, build
+from .helm.program import helm_program
 
 COUNTS = pytest.StashKey[dict[str, int]]()
 REASONS = pytest.StashKey[dict[str, None]]()  # a set that keeps its order
@@ -40,6 +42,12 @@ def control_plane(
     config.stash[VERSION] = programs.version
     with ControlPlane(programs, tmp_path_factory.mktemp("control-plane")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """The helm program."""
+    return helm_program()
 
 
 @pytest.fixture

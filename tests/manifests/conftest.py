@@ -1,23 +1,15 @@
-"""Helm for the tests that render the chart. CI may not do without."""
+"""Helm for the tests that render the chart."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.controlplane.build import BuildError
-from tests.e2e.helm.build import build
+from tests.e2e.helm.program import helm_program
 
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
-    """The helm program; skips where there is no Go to build it with, and fails for that in CI."""
-    if shutil.which("go") is None and os.environ.get("CI", "").lower() not in ("true", "1"):
-        pytest.skip("needs Go (https://go.dev/doc/install) to build Helm: the chart is not rendered")
-    try:
-        return build()
-    except BuildError as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    """The helm program."""
+    return helm_program()

@@ -44,6 +44,8 @@ MATRIX: dict[str, tuple[str, ...]] = {
         "policies.omit={ml-namespace.yaml}", r"policies.files.mine\.yaml=# nothing yet",
     ),
     "a ConfigMap of one's own": ("policies.existingConfigMap=mine",),
+    "policies from files alone": ("policies.resources=false",),
+    "policies from resources alone": ("policies.shipped=false",),
     "no custom resources": ("crds.install=false",),
     "custom resources that go": ("crds.keep=false",),
     "no webhooks": ("webhooks.install=false",),
@@ -111,15 +113,7 @@ def one(objects: list[Object], kind: str, name: str = "gpuward") -> Object:
 def served(objects: list[Object]) -> argparse.Namespace:
     """How the server is started, as it understands it itself."""
     command, *arguments = container(objects)["args"]
-    given, unknown = parser_of(command).parse_known_args(arguments)
-    assert {argument.partition("=")[0] for argument in unknown} <= COMING
-    return given
-
-
-COMING = {
-    "--cert-secret", "--cert-service", "--cert-names", "--cluster-domain", "--webhook-configurations", "--client-ca",
-    "--client-names",
-}  # fmt: skip
+    return parser_of(command).parse_args(arguments)
 
 
 def container(objects: list[Object]) -> Object:

@@ -184,7 +184,7 @@ def test_policies_are_added_replaced_and_left_out(helm: Path) -> None:
         (("server.logLevel=trace",), "logLevel"),
         (("policies.files.notes=text",), "notes"),
         (("policies.omit={ml-namespaces.yaml}",), "there are gpu-scheduling.yaml"),
-        (("policies.shipped=false",), "there are none"),
+        (("policies.shipped=false", "policies.resources=false"), "there are none"),
         (("autoscaling.enabled=true", "autoscaling.maxReplicas=1"), "maxReplicas must not be less"),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else "",
@@ -215,6 +215,9 @@ def test_rights_are_no_more_than_is_needed(objects: list[Object], helm: Path) ->
         }
 
     namespaces = {("namespaces", verb, ()) for verb in ("get", "list", "watch")}
+    kinds = ("acceleratorcatalogs", "policies", "policyexceptions", "workloadcatalogs")
+    resources = {(kind, verb, ()) for kind in kinds for verb in ("get", "list", "watch")}
+    status = {(f"{kind}/status", "patch", ()) for kind in kinds}
     configurations = ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")
     reading = {(resource, "get", ("gpuward",)) for resource in configurations}
     writing = {(resource, "patch", ("gpuward",)) for resource in configurations}
@@ -222,8 +225,38 @@ def test_rights_are_no_more_than_is_needed(objects: list[Object], helm: Path) ->
         ("secrets", "create", ()),
         *(("secrets", verb, ("gpuward-certs",)) for verb in ("get", "update")),
     }
-    assert rights(objects) == namespaces | reading | writing | secret
-    assert rights(chart(helm, "certificates.mode=certManager")) == namespaces | reading
+    assert rights(objects) == namespaces | resources | status | reading | writing | secret
+    assert (
+        rights(chart(helm, "certificates.mode=certManager", "policies.resources=false"))
+        == namespaces | reading
+    )
+
+
+def test_every_policy_resource_may_be_read(objects: list[Object]) -> None:
+    """The role has the kinds of which there are definitions, by their names."""
+    plurals = {obj["spec"]["names"]["plural"] for obj in objects if obj["kind"] == "CustomResourceDefinition"}
+    assert len(plurals) >= 4
+    (role,) = [obj for obj in objects if obj["kind"] == "ClusterRole"]
+    allowed = {
+        resource
+        for rule in role["rules"]
+        if rule["apiGroups"] == ["gpuward.dev"] and "watch" in rule["verbs"]
+        for resource in rule["resources"]
+    }
+    assert allowed == plurals
+
+
+@pytest.mark.parametrize("name", ["default", "cert-manager", "webhooks", "monitoring", "autoscaling"])
+def test_doctor_finds_nothing_to_mend(helm: Path, tmp_path: Path, name: str) -> None:
+    rendered = tmp_path / "rendered.yaml"
+    rendered.write_text(
+        yaml.safe_dump_all(chart(helm, "namespace.create=true", *MATRIX[name])), encoding="utf-8"
+    )
+    examined = subprocess.run(
+        [sys.executable, "-m", "webhook", "doctor", "--strict", "-f", str(rendered), "-o", "json"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert examined.returncode == 0, examined.stdout + examined.stderr
 
 
 @pytest.mark.parametrize("name", ["default", "cert-manager", "server"])
