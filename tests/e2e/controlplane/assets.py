@@ -54,18 +54,35 @@ def locate(report: Callable[[str], None] = print) -> Assets:
     """
     if brought := os.environ.get("KUBEBUILDER_ASSETS"):
         return _brought(Path(brought))
-    folder = build.find()
+    return _built(build.NEWEST, report)
+
+
+def oldest(report: Callable[[str], None] = print, *, may_build: bool) -> Assets:
+    """The programs of the oldest Kubernetes that is tested: the cached build, else a new one if that is wanted.
+
+    Raises MissingAssetsError, build.BuildError.
+    """
+    if not may_build and build.find(build.OLDEST) is None:
+        version = build.kubernetes_version(build.OLDEST)
+        raise MissingAssetsError(
+            f"Kubernetes {version} is not built yet (5 minutes): python tests/e2e/controlplane/build.py --oldest"
+        )
+    return _built(build.OLDEST, report)
+
+
+def _built(module: str, report: Callable[[str], None]) -> Assets:
+    folder = build.find(module)
     if folder is None:
         if shutil.which("go") is None:
             raise MissingAssetsError(f"there is no Kubernetes control plane on this machine: {INSTALL_HINT}")
-        folder = build.build(report)
+        folder = build.build(report, module)
     return Assets(
         etcd=folder / "etcd",
         api_server=folder / "kube-apiserver",
         kubectl=folder / "kubectl",
         controller_manager=folder / "kube-controller-manager",
         scheduler=folder / "kube-scheduler",
-        version=build.kubernetes_version(),
+        version=build.kubernetes_version(module),
     )
 
 

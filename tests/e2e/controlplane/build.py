@@ -4,6 +4,9 @@
     python tests/e2e/controlplane/build.py              # build once into the cache, print the folder
     python tests/e2e/controlplane/build.py --check      # print the folder if it is built, else exit 1
     python tests/e2e/controlplane/build.py --regenerate v1.35.4    # go.mod and go.sum for another Kubernetes
+    ... --oldest [--check | --regenerate v1.32.2]                  # the same for the oldest Kubernetes that is tested
+
+There are two: the newest Kubernetes (go.mod) and the oldest that is tested (oldest.mod), of one main.go.
 
 The result is a folder with kube-apiserver, kube-controller-manager, kube-scheduler, kubectl and etcd: links
 to one binary (see main.go). It lives outside the clone, in $GPUWARD_CACHE (default $XDG_CACHE_HOME/gpuward,
@@ -34,6 +37,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent
+NEWEST, OLDEST = "go", "oldest"  # the module files that name the releases: go.mod, oldest.mod
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 BINARY = "kubernetes-control-plane"
 
@@ -59,23 +63,24 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "gpuward"
 
 
-def kubernetes_version() -> str:
-    """The Kubernetes release that go.mod names, such as `v1.36.3`."""
-    found = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (v\d+\.\d+\.\d+)", _text("go.mod"), re.MULTILINE)
+def kubernetes_version(module: str = NEWEST) -> str:
+    """The Kubernetes release that the module file names, such as `v1.36.3`."""
+    text = _text(f"{module}.mod")
+    found = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (v\d+\.\d+\.\d+)", text, re.MULTILINE)
     if not found:
-        raise BuildError(f"{SOURCE / 'go.mod'} does not require k8s.io/kubernetes")
+        raise BuildError(f"{SOURCE / module}.mod does not require k8s.io/kubernetes")
     return found[1]
 
 
-def build(report: Report = print) -> Path:
+def build(report: Report = print, module: str = NEWEST) -> Path:
     """Builds the control plane unless the cache has it, and returns the folder that holds the programs.
 
     Two builds at once are one: the second waits for the first. The folder appears whole or not at all.
     `report` takes each line of progress. Raises BuildError.
     """
-    if existing := find():
+    if existing := find(module):
         return existing
-    target = _folder(_go_env())
+    target = _folder(_go_env(module), module)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _lock(target.with_name(target.name + ".lock"), report):
         if _complete(target):
@@ -87,7 +92,7 @@ def build(report: Report = print) -> Path:
         staging = target.with_name(f"{target.name}.tmp-{os.getpid()}")
         staging.mkdir()
         try:
-            _compile(staging / BINARY, report)
+            _compile(staging / BINARY, report, module)
             for program in PROGRAMS:
                 (staging / program).symlink_to(BINARY)
             staging.rename(target)
@@ -97,18 +102,18 @@ def build(report: Report = print) -> Path:
     return target
 
 
-def find() -> Path | None:
+def find(module: str = NEWEST) -> Path | None:
     """The finished build for this source and platform, or None. Without Go any Go version's will do."""
     if shutil.which("go"):
-        target = _folder(_go_env())
+        target = _folder(_go_env(module), module)
         return target if _complete(target) else None
     system, machine = platform.system().lower(), platform.machine()
-    pattern = f"{_stem()}-go*-{system}-{GOARCH.get(machine, machine)}"
+    pattern = f"{_stem(module)}-go*-{system}-{GOARCH.get(machine, machine)}"
     return next((folder for folder in sorted(_root().glob(pattern), reverse=True) if _complete(folder)), None)
 
 
-def regenerate(version: str, report: Report = print) -> None:
-    """Rewrites go.mod and go.sum for the Kubernetes release `version` (such as `v1.35.4`).
+def regenerate(version: str, report: Report = print, module: str = NEWEST) -> None:
+    """Rewrites the module files (go.mod and go.sum) for the Kubernetes release `version` (such as `v1.35.4`).
 
     Kubernetes' own go.mod points its staging modules (k8s.io/api, ...) at folders of its repository; each is
     published under v0 with the same minor and patch, and a `replace` of a dependency is not inherited, so
@@ -118,14 +123,15 @@ def regenerate(version: str, report: Report = print) -> None:
     if not re.fullmatch(r"v1\.\d+\.\d+", version):
         raise BuildError(f"{version!r} is no Kubernetes release; write it like v1.36.3")
     staging_version = "v0" + version.removeprefix("v1")
-    downloaded = json.loads(_go("mod", "download", "-json", f"k8s.io/kubernetes@{version}", module=False))
-    upstream = json.loads(_go("mod", "edit", "-json", downloaded["GoMod"], module=False))
+    downloaded = json.loads(_go(None, "mod", "download", "-json", f"k8s.io/kubernetes@{version}"))
+    upstream = json.loads(_go(None, "mod", "edit", "-json", downloaded["GoMod"]))
     staging = [r["Old"]["Path"] for r in upstream["Replace"] if r["New"]["Path"].startswith("./staging/")]
     # etcd's server is not imported by Kubernetes: ask for the version its client was tested with.
     etcd = next(r["Version"] for r in upstream["Require"] if r["Path"] == "go.etcd.io/etcd/client/v3")
-    old = {name: _text(name) if (SOURCE / name).exists() else "" for name in ("go.mod", "go.sum")}
+    files = (f"{module}.mod", f"{module}.sum")
+    old = {name: _text(name) if (SOURCE / name).exists() else "" for name in files}
     replaces = "".join(f"\t{path} => {path} {staging_version}\n" for path in staging)
-    (SOURCE / "go.mod").write_text(
+    (SOURCE / files[0]).write_text(
         "module gpuward.dev/tests/e2e/controlplane\n\n"
         f"go {upstream['Go']}\n\n"
         "// Kubernetes chooses its runtime behaviour by this setting, which only the main module can make.\n"
@@ -134,27 +140,27 @@ def regenerate(version: str, report: Report = print) -> None:
         "// The staging modules of that release. Written by build.py --regenerate.\n"
         f"replace (\n{replaces})\n"
     )
-    (SOURCE / "go.sum").write_text("")
+    (SOURCE / files[1]).write_text("")
     try:
         report(f"resolving the modules of Kubernetes {version}")
-        _go("mod", "tidy")
+        _go(module, "mod", "tidy")
     except BaseException:
         for name, text in old.items():
             (SOURCE / name).write_text(text)
         raise
 
 
-def _compile(binary: Path, report: Report) -> None:
+def _compile(binary: Path, report: Report, module: str) -> None:
     report(
-        f"building Kubernetes {kubernetes_version()} for the end-to-end tests (once; minutes, not seconds)"
+        f"building Kubernetes {kubernetes_version(module)} for the end-to-end tests (once; minutes, not seconds)"
     )
     report("fetching modules")
-    packages = len(_go("list", "-deps", ".").split())
+    packages = len(_go(module, "list", "-deps", ".").split())
     started = time.monotonic()
     done = 0
-    command = ["go", "build", "-v", *_flags(), "-o", str(binary), "."]
+    command = ["go", "build", "-v", *_flags(module), "-o", str(binary), "."]
     with subprocess.Popen(
-        command, cwd=SOURCE, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        command, cwd=SOURCE, env=_environment(module), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     ) as process:  # fmt: skip
         # A timer, because reading the output would wait for ever on a build that hangs in silence.
@@ -188,8 +194,8 @@ def _compile(binary: Path, report: Report) -> None:
     report(f"built in {time.monotonic() - started:.0f} s, {binary.stat().st_size / 1e6:.0f} MB")
 
 
-def _flags() -> list[str]:
-    version = kubernetes_version()
+def _flags(module: str) -> list[str]:
+    version = kubernetes_version(module)
     major, minor, _ = version.removeprefix("v").split(".")
     # What Kubernetes' own hack/lib/version.sh sets; kubectl refuses to compare versions without it. The
     # commit is not in the module zip, and a constant date keeps equal sources equal binaries.
@@ -205,18 +211,19 @@ def _flags() -> list[str]:
     return ["-trimpath", "-mod=readonly", "-ldflags", " ".join(["-s", "-w", *stamps])]
 
 
-def _environment() -> dict[str, str]:
+def _environment(module: str | None) -> dict[str, str]:
     # The user's GOFLAGS would change what is built under a name that does not show it; "" does not unset it.
-    return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+    flags = "-buildvcs=false" if module in (None, NEWEST) else f"-buildvcs=false -modfile={module}.mod"
+    return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": flags, "GOWORK": "off"}
 
 
-def _go(*arguments: str, module: bool = True) -> str:
-    """Standard output of `go ARGUMENTS`, run in the module's folder unless `module` is false."""
+def _go(module: str | None, *arguments: str) -> str:
+    """Standard output of `go ARGUMENTS`, run with that module file in its folder, or outside of any module."""
     try:
         finished = subprocess.run(
             ["go", *arguments],
             cwd=SOURCE if module else "/",
-            env=_environment(),
+            env=_environment(module),
             capture_output=True,
             text=True,
             timeout=BUILD_TIMEOUT_SECONDS,
@@ -231,9 +238,9 @@ def _go(*arguments: str, module: bool = True) -> str:
     return finished.stdout
 
 
-def _go_env() -> dict[str, str]:
+def _go_env(module: str) -> dict[str, str]:
     # Asked in the module's folder: there the go command has switched to the toolchain that will do the build.
-    env: dict[str, str] = json.loads(_go("env", "-json", "GOVERSION", "GOOS", "GOARCH"))
+    env: dict[str, str] = json.loads(_go(module, "env", "-json", "GOVERSION", "GOOS", "GOARCH"))
     return env
 
 
@@ -241,16 +248,16 @@ def _root() -> Path:
     return cache_folder() / "controlplane"
 
 
-def _stem() -> str:
+def _stem(module: str) -> str:
     digest = hashlib.sha256()
-    for part in (_text("main.go"), _text("go.mod"), _text("go.sum"), *_flags()):
+    for part in (_text("main.go"), _text(f"{module}.mod"), _text(f"{module}.sum"), *_flags(module)):
         digest.update(hashlib.sha256(part.encode()).digest())
-    return f"kubernetes-{kubernetes_version()}-{digest.hexdigest()[:16]}"
+    return f"kubernetes-{kubernetes_version(module)}-{digest.hexdigest()[:16]}"
 
 
-def _folder(env: dict[str, str]) -> Path:
+def _folder(env: dict[str, str], module: str) -> Path:
     go_version = re.sub(r"[^\w.]+", "_", env["GOVERSION"])  # may carry "X:experiment"
-    return _root() / f"{_stem()}-{go_version}-{env['GOOS']}-{env['GOARCH']}"
+    return _root() / f"{_stem(module)}-{go_version}-{env['GOOS']}-{env['GOARCH']}"
 
 
 def _complete(folder: Path) -> bool:
@@ -287,16 +294,20 @@ def main() -> int:
     action.add_argument(
         "--regenerate", metavar="VERSION", help="write go.mod and go.sum for this Kubernetes release"
     )
+    parser.add_argument(
+        "--oldest", action="store_true", help="the oldest Kubernetes that is tested, not the newest"
+    )
     options = parser.parse_args()
+    module = OLDEST if options.oldest else NEWEST
 
     def report(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
     try:
         if options.regenerate:
-            regenerate(options.regenerate, report)
+            regenerate(options.regenerate, report, module)
             return 0
-        folder = find() if options.check else build(report)
+        folder = find(module) if options.check else build(report, module)
     except BuildError as error:
         report(f"error: {error}")
         return 2

@@ -27,8 +27,8 @@ def bring(folder: Path, *names: str, version: str = "v1.36.0") -> Path:
 def finished_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cached build that is not this machine's."""
     folder = bring(tmp_path / "built", *build.PROGRAMS)
-    monkeypatch.setattr(build, "find", lambda: folder)
-    monkeypatch.setattr(build, "kubernetes_version", lambda: "v1.36.3")
+    monkeypatch.setattr(build, "find", lambda *_: folder)
+    monkeypatch.setattr(build, "kubernetes_version", lambda *_: "v1.36.3")
     return folder
 
 
