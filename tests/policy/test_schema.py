@@ -71,7 +71,7 @@ MISTAKES: list[tuple[str, Any]] = [
     ("spec.exceptions[0].reason", ""),
     ("spec.mutate[0].rule", "lables"),
     ("spec.mutate[0].rule", "no-privileged"),
-    ("spec.mutate[0].parameters", MISSING),
+    ("spec.mutate[0]", {"rule": "environment"}),
     ("spec.mutate[0].parameters", {"vals": {}}),
     ("spec.mutate[0].parameters", {"values": {"a": 1}}),
     ("spec.validate[0].rule", "labels"),

@@ -270,13 +270,33 @@ class _Compiler:
     def _construct(self, rule: type[R], parameters: JSONObject, path: Path) -> R | None:
         where = (*path, "parameters")
         try:
-            return rule(validate_parameters(rule, parameters, where), self.context)
+            made = rule(
+                validate_parameters(rule, parameters, where), replace(self.context, compile=self._value)
+            )
+            # A rule may keep its surroundings, but not the compiler that lent it its expressions.
+            made.context = self.context
         except InvalidPolicy as invalid:
             self.problems.extend(invalid.problems)
         except ParameterError as error:
             field: Path = parse_path(error.field)
-            self.problems.append(Problem(where + field, str(error)))
+            self.problems.append(Problem(where + field, str(error), offset=error.offset))
+        else:
+            return made
         return None
+
+    def _value(self, expression: str, field: str) -> Program:
+        """The expression of a rule's parameter."""
+        from webhook.policy.cel import CelCompileError, Environment
+
+        if self._environment is None:
+            self._environment = Environment()
+        try:
+            return self._environment.compile(expression, "value")
+        except CelCompileError as error:
+            if self._uses_lost_variables(expression):
+                raise InvalidPolicy([]) from None
+            place = (error.line, error.column)
+            raise ParameterError(f"CEL: {error.message}", field, place) from None
 
     def _mutation(self, rule: MutateRule, path: Path) -> list[MutationRule]:
         found = self._find(rule.rule, _MUTATIONS, _CHECKS, path)
@@ -364,9 +384,12 @@ class _Compiler:
             self._cel_problem(expression, path, error)
             return None
 
-    def _cel_problem(self, expression: str, path: Path, error: CelCompileError) -> None:
+    def _uses_lost_variables(self, expression: str) -> bool:
         used = re.findall(r"\bvariables\s*\.\s*\??(\w+)", expression)
-        if self._lost_variables.isdisjoint(used):
+        return not self._lost_variables.isdisjoint(used)
+
+    def _cel_problem(self, expression: str, path: Path, error: CelCompileError) -> None:
+        if not self._uses_lost_variables(expression):
             self.problems.append(Problem(path, f"CEL: {error.message}", offset=(error.line, error.column)))
 
 

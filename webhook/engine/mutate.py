@@ -130,16 +130,23 @@ def _run_one(
         draft = drafts[id(pod.written)]
         exception = policy.exceptions and subjects.exception(policy, rule.name, pod.labels)
         if not exception:
-            rule.mutation(pod, draft)
-        elif _would_change(rule, pod, draft):
+            _call(rule, pod, draft, state)
+        elif _would_change(rule, pod, draft, state):
             subjects.used(policy, rule.name, exception)
 
 
-def _would_change(rule: MutationRule, pod: Pod, draft: Draft) -> bool:
+def _call(rule: MutationRule, pod: Pod, draft: Draft, state: State) -> None:
+    if rule.mutation.computes:
+        rule.mutation.compute(pod, draft, state.pod_scope(pod))
+    else:
+        rule.mutation(pod, draft)
+
+
+def _would_change(rule: MutationRule, pod: Pod, draft: Draft, state: State) -> bool:
     """Whether a mutation that is not applied would have changed something, or failed."""
     aside = Draft(draft.object)
     try:
-        rule.mutation(pod, aside)
+        _call(rule, pod, aside, state)
     except Exception:  # noqa: BLE001 - the pod is freed from what this rule does wrong as well
         return True
     return aside.changed

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Final
-
-from annotated_types import MinLen
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from webhook.kube.names import annotation_key_problem
 from webhook.kube.path import render
 from webhook.kube.pod import Pod
+from webhook.mutations.computed import compile_texts
 from webhook.policy.draft import Draft
 from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+
+if TYPE_CHECKING:
+    from webhook.policy.cel import Scope
 
 # All keys and values of an object together, in bytes.
 # Source: k8s.io/apimachinery pkg/api/validation/objectmeta.go (TotalAnnotationSizeLimitB).
@@ -28,7 +30,8 @@ class Annotations(Mutation):
         kind of workload need not be repeated by every author.
 
     Changes:
-        metadata.annotations: each annotation of ``values`` whose key the pod does not have.
+        metadata.annotations: each annotation of ``values`` and ``valueExpressions`` whose key the pod does not
+        have. An expression that gives null or an empty text adds nothing.
 
     Leaves alone:
         Annotations that the pod has, whatever their value. One for which there is no room within the 256 KiB
@@ -46,8 +49,11 @@ class Annotations(Mutation):
     class Parameters(Strict):
         """Settings of ``annotations``."""
 
-        values: Annotated[Mapping[str, str], MinLen(1)]
+        values: Mapping[str, str] = field(default_factory=dict)
         """The annotations to add, by key."""
+        valueExpressions: Mapping[str, str] = field(default_factory=dict)
+        """Annotations whose values are worked out, by key: CEL over the pod as ``object``, ``request``,
+        ``namespaceObject`` and ``variables``."""
 
     def __init__(self, parameters: Parameters, context: Context) -> None:
         super().__init__(parameters, context)
@@ -61,17 +67,34 @@ class Annotations(Mutation):
                 "values",
             )
         self._values = tuple(parameters.values.items())
+        self._computed = compile_texts(
+            parameters.values, parameters.valueExpressions, annotation_key_problem, context
+        )
+        self.computes = bool(self._computed)
 
     def __call__(self, pod: Pod, draft: Draft) -> None:
+        _add(self._values, pod, draft)
+
+    def compute(self, pod: Pod, draft: Draft, scope: Scope) -> None:
         annotations = pod.annotations
-        missing = [(key, value) for key, value in self._values if annotations.get(key) is None]
-        if not missing:
-            return
-        size = _size(annotations.items())
-        for key, value in missing:
-            grown = size + _size([(key, value)])
-            if grown <= _TOTAL_SIZE and draft.set_default(pod.meta("annotations", key), value):
-                size = grown
+        computed = [
+            (text.name, value)
+            for text in self._computed
+            if annotations.get(text.name) is None and (value := text.value(scope))
+        ]
+        _add((*self._values, *computed), pod, draft)
+
+
+def _add(values: Iterable[tuple[str, str]], pod: Pod, draft: Draft) -> None:
+    annotations = pod.annotations
+    missing = [(key, value) for key, value in values if annotations.get(key) is None]
+    if not missing:
+        return
+    size = _size(annotations.items())
+    for key, value in missing:
+        grown = size + _size([(key, value)])
+        if grown <= _TOTAL_SIZE and draft.set_default(pod.meta("annotations", key), value):
+            size = grown
 
 
 def _size(annotations: Iterable[tuple[Any, Any]]) -> int:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from annotated_types import MinLen
 
 from webhook.kube.names import annotation_key_problem, label_key_problem, variable_name_problem
 from webhook.kube.pod import Container, Pod
 from webhook.kube.shape import JSONObject, items
+from webhook.mutations.computed import ComputedText, compile_text
 from webhook.mutations.devices import accelerator_count
 from webhook.policy.draft import Draft
 from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+
+if TYPE_CHECKING:
+    from webhook.policy.cel import Scope
 
 ContainerChoice = Literal["All", "Accelerator", "NonAccelerator"]
 
@@ -89,6 +93,9 @@ class Variable(Strict):
     """Its value. ``$(NAME)`` in it stands for a variable of the container that comes before."""
     valueFrom: ValueFrom | None = None
     """Where the value comes from, instead of ``value``."""
+    valueExpression: str | None = None
+    """CEL that works the value out, instead of ``value``: over the pod as ``object``, ``request``,
+    ``namespaceObject`` and ``variables``. Null or an empty text adds nothing."""
     containers: ContainerChoice = "All"
     """Which containers get it: All, those that request an Accelerator, or those that request none
     (NonAccelerator)."""
@@ -99,6 +106,7 @@ class _Injected(NamedTuple):
     containers: ContainerChoice
     value: str | None
     value_from: tuple[str, dict[str, Any]] | None
+    computed: ComputedText | None = None
 
     def as_json(self) -> JSONObject:
         if self.value_from is None:
@@ -152,19 +160,28 @@ class Environment(Mutation):
         super().__init__(parameters, context)
         self._init: bool = parameters.includeInitContainers
         self._skip_env_from: bool = parameters.skipContainersWithEnvFrom
-        variables = [_compile(variable, f"variables[{i}]") for i, variable in enumerate(parameters.variables)]
+        variables = [
+            _compile(variable, f"variables[{i}]", context) for i, variable in enumerate(parameters.variables)
+        ]
         _refuse_duplicates(variables)
         self._for_accelerator = tuple(v for v in variables if v.containers != "NonAccelerator")
         self._for_others = tuple(v for v in variables if v.containers != "Accelerator")
         self._alike = self._for_accelerator == self._for_others
+        self.computes = any(variable.computed is not None for variable in variables)
 
     def __call__(self, pod: Pod, draft: Draft) -> None:
+        self._add_to_all(pod, draft, None)
+
+    def compute(self, pod: Pod, draft: Draft, scope: Scope) -> None:
+        self._add_to_all(pod, draft, scope)
+
+    def _add_to_all(self, pod: Pod, draft: Draft, scope: Scope | None) -> None:
         for container in pod.containers:
             if self._concerns(container):
                 uses_accelerator = not self._alike and accelerator_count(pod, container) > 0
                 wanted = self._for_accelerator if uses_accelerator else self._for_others
                 if wanted:
-                    _add(wanted, container, draft)
+                    _add(wanted, container, draft, scope)
 
     def _concerns(self, container: Container) -> bool:
         if container.is_ephemeral:
@@ -174,18 +191,29 @@ class Environment(Mutation):
         return not (self._skip_env_from and container.raw.get("envFrom"))
 
 
-def _add(wanted: Iterable[_Injected], container: Container, draft: Draft) -> None:
+def _add(wanted: Iterable[_Injected], container: Container, draft: Draft, scope: Scope | None) -> None:
     names = [variable.get("name") for variable in items(container.raw, "env")]
-    for variable in wanted:
+    for injected in wanted:
+        variable = injected
         if variable.name not in names:
+            if variable.computed is not None:
+                assert scope is not None  # one that computes is called with what its expressions see
+                value = variable.computed.value(scope)
+                if not value:
+                    continue
+                variable = variable._replace(value=value)
             draft.append(container.field("env"), variable.as_json())
 
 
-def _compile(variable: Variable, field: str) -> _Injected:
+def _compile(variable: Variable, field: str, context: Context) -> _Injected:
     if problem := variable_name_problem(variable.name):
         raise ParameterError(problem, f"{field}.name")
-    if (variable.value is None) == (variable.valueFrom is None):
-        raise ParameterError("give either value or valueFrom", field)
+    sources = (variable.value, variable.valueFrom, variable.valueExpression)
+    if sum(source is not None for source in sources) != 1:
+        raise ParameterError("give either value or valueFrom, or valueExpression", field)
+    if variable.valueExpression is not None:
+        computed = compile_text(variable.name, variable.valueExpression, f"{field}.valueExpression", context)
+        return _Injected(variable.name, variable.containers, None, None, computed)
     if variable.valueFrom is None:
         return _Injected(variable.name, variable.containers, variable.value, None)
     given = [source.name for source in fields(variable.valueFrom) if getattr(variable.valueFrom, source.name)]

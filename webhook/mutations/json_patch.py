@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 from annotated_types import MinLen
 
 from webhook.kube.path import MISSING, Path, parse_json_pointer
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject
+from webhook.mutations.computed import reads_pod
 from webhook.mutations.patching import clear_priority_of, fresh, priority_class, refuse_forbidden
 from webhook.policy.draft import Draft, json_equal
 from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+
+if TYPE_CHECKING:
+    from webhook.policy.cel import Program, Scope
 
 # move is known only to say what to write instead.
 PatchOp = Literal["add", "replace", "remove", "copy", "test", "move"]
@@ -59,6 +64,10 @@ class PatchOperation(Strict):
     """Where, as a JSON Pointer from the pod's root, such as ``/spec/volumes/-`` (the end of a list)."""
     value: Any = None
     """The value of add, replace and test. A test without value asks that the field is absent."""
+    valueExpression: str | None = None
+    """CEL that works out the value of add, instead of ``value``: over the pod as ``object``, ``request``,
+    ``namespaceObject`` and ``variables``. Null adds nothing. A map whose values are of several types is written
+    as in an ApplyConfiguration, ``Object.spec.tolerations{key: 'a', tolerationSeconds: 30}``."""
     from_: str | None = None
     """Where copy takes the value from, a JSON Pointer."""
 
@@ -68,6 +77,7 @@ class _Operation(NamedTuple):
     target: tuple[str, ...]
     value: Any
     source: tuple[str, ...]
+    program: Program | None = None
 
     @property
     def overwrites(self) -> bool:
@@ -102,6 +112,10 @@ class JSONPatch(Mutation):
         (containers, volumes, env, volumeMounts by mountPath, ...).
 
         copy: the same with the value at ``from``; nothing where that is absent.
+
+        The value of an add may be worked out (``valueExpression``); into a list, from anything but the pod
+        itself, as the list would be another one the next time. To replace a value by one that is worked out
+        from it could go on for ever: it is an error.
 
         replace: overwrites a field that is there. This changes what authors wrote, so use it knowingly.
 
@@ -140,8 +154,10 @@ class JSONPatch(Mutation):
     def __init__(self, parameters: Parameters, context: Context) -> None:
         super().__init__(parameters, context)
         compiled = [
-            _compile(operation, f"operations[{i}]") for i, operation in enumerate(parameters.operations)
+            _compile(operation, f"operations[{i}]", context)
+            for i, operation in enumerate(parameters.operations)
         ]
+        self.computes = any(operation.program is not None for operation in compiled)
         self._tests = tuple(operation for operation in compiled if operation.op == "test")
         self._changes = tuple(operation for operation in compiled if operation.op != "test")
         if not self._changes:
@@ -150,11 +166,22 @@ class JSONPatch(Mutation):
         self._sets_priority_class = any(o.target == ("spec", "priorityClassName") for o in self._changes)
 
     def __call__(self, pod: Pod, draft: Draft) -> None:
+        self._make(self._changes, pod, draft)
+
+    def compute(self, pod: Pod, draft: Draft, scope: Scope) -> None:
+        if all(self._holds(test, pod, draft) for test in self._tests):
+            # Worked out beforehand: all see the pod as it comes.
+            self._make([_with_value(operation, scope) for operation in self._changes], pod, draft)
+
+    def _holds(self, test: _Operation, pod: Pod, draft: Draft) -> bool:
+        return json_equal(_find(pod, draft, test.target)[1], test.value)
+
+    def _make(self, changes: Iterable[_Operation], pod: Pod, draft: Draft) -> None:
         for test in self._tests:
-            if not json_equal(_find(pod, draft, test.target)[1], test.value):
+            if not self._holds(test, pod, draft):
                 return
         before = priority_class(pod, draft) if self._sets_priority_class else None
-        for operation in self._changes:
+        for operation in changes:
             _apply(operation, pod, draft)
         if self._sets_priority_class:
             clear_priority_of(before, pod, draft)
@@ -163,7 +190,7 @@ class JSONPatch(Mutation):
 # --- at load ------------------------------------------------------------------------------------------------
 
 
-def _compile(operation: PatchOperation, field: str) -> _Operation:
+def _compile(operation: PatchOperation, field: str, context: Context) -> _Operation:
     op, value, source = operation.op, operation.value, operation.from_
     if op == "move":
         raise ParameterError(
@@ -171,6 +198,8 @@ def _compile(operation: PatchOperation, field: str) -> _Operation:
             f"{field}.op",
         )
     target = _pointer(operation.path, f"{field}.path")
+    if operation.valueExpression is not None:
+        return _compile_computed(operation, operation.valueExpression, target, field, context)
     if op in ("add", "replace") and value is None:
         raise ParameterError(
             f"{op} needs a value" + ("; to delete, use remove" if op == "replace" else ""), field
@@ -201,6 +230,26 @@ def _compile(operation: PatchOperation, field: str) -> _Operation:
     if op != "test":
         refuse_forbidden(target[0], target[1], f"{field}.path")
     return compiled
+
+
+def _compile_computed(
+    operation: PatchOperation, expression: str, target: tuple[str, ...], field: str, context: Context
+) -> _Operation:
+    if operation.op != "add":
+        raise ParameterError(
+            f"only the value of add can be worked out: the next review might {operation.op} it again",
+            f"{field}.valueExpression",
+        )
+    if operation.value is not None or operation.from_ is not None:
+        raise ParameterError("takes neither value nor from beside valueExpression", field)
+    refuse_forbidden(target[0], target[1], f"{field}.path")
+    program = context.compile(expression, f"{field}.valueExpression")
+    if reads_pod(program) and (target[-1] == _END or _INDEX.fullmatch(target[-1])):
+        raise ParameterError(
+            "what is added to a list must not be worked out from object: the next review might add another",
+            f"{field}.valueExpression",
+        )
+    return _Operation("add", target, None, (), program)
 
 
 def _pointer(pointer: str, field: str) -> tuple[str, ...]:
@@ -292,9 +341,19 @@ def _may_be_same(one: str, other: str) -> bool:
 # --- on a pod -----------------------------------------------------------------------------------------------
 
 
+def _with_value(operation: _Operation, scope: Scope) -> _Operation:
+    return (
+        operation
+        if operation.program is None
+        else operation._replace(value=operation.program.evaluate(scope))
+    )
+
+
 def _apply(operation: _Operation, pod: Pod, draft: Draft) -> None:
-    if operation.op == "add":
+    if operation.op == "add" and operation.value is not None:
         _add(operation.target, operation.value, pod, draft)
+    elif operation.op == "add":
+        return
     elif operation.op == "copy":
         value = _find(pod, draft, operation.source)[1]
         if value is not None:

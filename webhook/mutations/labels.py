@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated
-
-from annotated_types import MinLen
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from webhook.kube.names import label_key_problem, label_value_problem
 from webhook.kube.path import render
 from webhook.kube.pod import Pod
+from webhook.mutations.computed import compile_texts, unusable
 from webhook.policy.draft import Draft
 from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+
+if TYPE_CHECKING:
+    from webhook.policy.cel import Scope
 
 
 class Labels(Mutation):
@@ -23,7 +25,8 @@ class Labels(Mutation):
         or kind of workload need not be repeated by every author.
 
     Changes:
-        metadata.labels: each label of ``values`` whose key the pod does not have.
+        metadata.labels: each label of ``values`` and ``valueExpressions`` whose key the pod does not have. An
+        expression that gives null or an empty text adds nothing.
 
     Leaves alone:
         Labels that the pod has, whatever their value; so the selectors of the controller that made the pod
@@ -42,8 +45,12 @@ class Labels(Mutation):
     class Parameters(Strict):
         """Settings of ``labels``."""
 
-        values: Annotated[Mapping[str, str], MinLen(1)]
+        values: Mapping[str, str] = field(default_factory=dict)
         """The labels to add, by key."""
+        valueExpressions: Mapping[str, str] = field(default_factory=dict)
+        """Labels whose values are worked out, by key: CEL over the pod as ``object``, ``request``,
+        ``namespaceObject`` and ``variables``, such as
+        ``namespaceObject.metadata.labels[?'team'].orValue('')``."""
 
     def __init__(self, parameters: Parameters, context: Context) -> None:
         super().__init__(parameters, context)
@@ -51,9 +58,22 @@ class Labels(Mutation):
             if problem := label_key_problem(key) or label_value_problem(value):
                 raise ParameterError(problem, render(("values", key)))
         self._values = tuple(parameters.values.items())
+        self._computed = compile_texts(
+            parameters.values, parameters.valueExpressions, label_key_problem, context
+        )
+        self.computes = bool(self._computed)
 
     def __call__(self, pod: Pod, draft: Draft) -> None:
         labels = pod.labels
         for key, value in self._values:
             if labels.get(key) is None:
                 draft.set_default(pod.meta("labels", key), value)
+
+    def compute(self, pod: Pod, draft: Draft, scope: Scope) -> None:
+        self(pod, draft)
+        labels = pod.labels
+        for computed in self._computed:
+            if labels.get(computed.name) is None and (value := computed.value(scope)):
+                if problem := label_value_problem(value):
+                    raise unusable(f"{computed.name}: {problem}", computed.program)
+                draft.set_default(pod.meta("labels", computed.name), value)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from webhook.kube.path import MISSING, Path, render
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject
+from webhook.mutations.computed import unusable
 from webhook.mutations.patching import clear_priority_of, fresh, priority_class, refuse_forbidden
 from webhook.policy.draft import Draft
 from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+
+if TYPE_CHECKING:
+    from webhook.policy.cel import Program, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +36,10 @@ class MergePatch(Mutation):
         patch looks like the pod it makes.
 
     Changes:
-        metadata and spec, as ``patch`` says; in a workload, the pod template stands for the pod. By default
-        only what is absent is added: maps are merged field by field, and a field that has a value, a list
-        included, stays. With ``overwrite: true`` it is a JSON merge patch in full: fields are overwritten,
-        null deletes, lists are replaced as a whole.
+        metadata and spec, as ``patch`` or ``expression`` says; in a workload, the pod template stands for the
+        pod. By default only what is absent is added: maps are merged field by field, and a field that has a
+        value, a list included, stays. With ``overwrite: true`` it is a JSON merge patch in full: fields are
+        overwritten, null deletes, lists are replaced as a whole. What an expression works out is only added.
 
         Where this changes spec.priorityClassName, the spec.priority and spec.preemptionPolicy that followed
         from the old class are removed; the API server fills in the new ones.
@@ -59,20 +63,31 @@ class MergePatch(Mutation):
     class Parameters(Strict):
         """Settings of ``merge-patch``."""
 
-        patch: PodPatch
+        patch: PodPatch | None = None
         """What to merge: metadata and spec of a pod, as far as they matter."""
+        expression: str | None = None
+        """CEL that works the patch out, instead of ``patch``: over the pod as ``object``, ``request``,
+        ``namespaceObject`` and ``variables``. Gives an ``Object{metadata: ..., spec: ...}`` as in an
+        ApplyConfiguration, or a map; ``Object{}`` for nothing."""
         overwrite: bool = False
         """Whether values that stand are overwritten, and null deletes. Use it knowingly: it changes what
         authors wrote."""
 
     def __init__(self, parameters: Parameters, context: Context) -> None:
         super().__init__(parameters, context)
-        self._metadata: JSONObject = fresh(dict(parameters.patch.metadata))
-        self._spec: JSONObject = fresh(dict(parameters.patch.spec))
-        if not self._metadata and not self._spec:
+        if (parameters.patch is None) == (parameters.expression is None):
+            raise ParameterError("give either patch or expression")
+        self._program = None
+        if parameters.expression is not None:
+            self._program = _compile(parameters.expression, parameters.overwrite, context)
+        self.computes = self._program is not None
+        patch = parameters.patch or PodPatch()
+        self._metadata: JSONObject = fresh(dict(patch.metadata))
+        self._spec: JSONObject = fresh(dict(patch.spec))
+        if not self._metadata and not self._spec and not self.computes:
             raise ParameterError("is empty; give metadata or spec", "patch")
-        for root, patch in (("metadata", self._metadata), ("spec", self._spec)):
-            for name in patch:
+        for root, part in (("metadata", self._metadata), ("spec", self._spec)):
+            for name in part:
                 refuse_forbidden(root, name, f"patch.{root}.{name}")
         if not parameters.overwrite:
             _refuse_null(self._metadata, ("patch", "metadata"))
@@ -88,6 +103,49 @@ class MergePatch(Mutation):
             self._merge(draft, pod.spec_path, self._spec)
         if self._sets_priority_class:
             clear_priority_of(before, pod, draft)
+
+    def compute(self, pod: Pod, draft: Draft, scope: Scope) -> None:
+        assert self._program is not None
+        found = self._program.evaluate(scope)
+        metadata, spec = _parts(found, self._program)
+        before = priority_class(pod, draft)
+        _add(draft, pod.metadata_path, metadata)
+        _add(draft, pod.spec_path, spec)
+        clear_priority_of(before, pod, draft)
+
+
+def _compile(expression: str, overwrite: bool, context: Context) -> Program:
+    if overwrite:
+        raise ParameterError(
+            "what is worked out must not overwrite: the next review might overwrite it again", "overwrite"
+        )
+    program = context.compile(expression, "expression")
+    if program.result_type not in ("Object", "dyn") and not program.result_type.startswith("map("):
+        message = (
+            f"CEL: must evaluate to Object, or a map with metadata and spec, but got {program.result_type}"
+        )
+        raise ParameterError(message, "expression", (1, 1))
+    return program
+
+
+def _parts(found: Any, program: Program) -> tuple[JSONObject, JSONObject]:
+    """The parts of a patch that was worked out, without what is null.
+
+    Raises:
+        CelEvaluationError: it is no patch of a pod, or touches what a patch must leave alone.
+    """
+    if type(found) is not dict or not found.keys() <= {"metadata", "spec"}:
+        raise unusable("must evaluate to a map with metadata and spec, and nothing else", program)
+    parts = [_without_null(found.get(root) or {}) for root in ("metadata", "spec")]
+    for root, part in zip(("metadata", "spec"), parts, strict=True):
+        if type(part) is not dict:
+            raise unusable(f"{root} must be a map", program)
+        for name in part:
+            try:
+                refuse_forbidden(root, name, "expression")
+            except ParameterError as error:
+                raise unusable(str(error), program) from None
+    return parts[0], parts[1]
 
 
 def _refuse_null(patch: JSONObject, at: Path) -> None:

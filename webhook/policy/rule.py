@@ -8,7 +8,7 @@ judges or changes one pod, or judges one object. Instances are immutable and sha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,18 +20,21 @@ from webhook.policy.findings import Severity, Violation
 if TYPE_CHECKING:
     from webhook.kube.object import Object
     from webhook.kube.pod import Pod
+    from webhook.policy.cel import Program, Scope
     from webhook.policy.draft import Draft
 
 
 class ParameterError(ValueError):
     """Parameters that have the right types and still make no sense together.
 
-    ``field`` is the parameter at fault, e.g. ``perAccelerator.cpu``; empty where it is about all of them.
+    ``field`` is the parameter at fault, e.g. ``perAccelerator.cpu``; empty where it is about all of them. ``offset`` is
+    the line and column within its text, both from 1, where that is known.
     """
 
-    def __init__(self, message: str, field: str = "") -> None:
+    def __init__(self, message: str, field: str = "", offset: tuple[int, int] | None = None) -> None:
         super().__init__(message)
         self.field = field
+        self.offset = offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,10 @@ class NoParameters(Strict):
     """A rule without settings."""
 
 
+def _no_expressions(expression: str, field: str) -> Program:  # noqa: ARG001 - the signature of those that compile
+    raise ParameterError("expressions cannot be used here", field)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What rules may use of their surroundings when they are compiled."""
@@ -57,6 +64,9 @@ class Context:
     catalog: Catalog
     workloads: Finders = field(default_factory=dict)
     """Kinds whose pods are described in configuration."""
+    compile: Callable[[str, str], Program] = _no_expressions
+    """Compiles a CEL expression of a parameter, which may use the policy's variables and gives a JSON value or an
+    ``Object{...}``. Takes the expression and the parameter's name; raises ParameterError."""
 
 
 class Rule(ABC):
@@ -119,9 +129,20 @@ class ObjectCheck(Validation):
 class Mutation(Rule):
     """A change to pods. Idempotent, and never overwrites what the user set."""
 
+    computes: bool = False
+    """Whether some of its values are expressions: it is called through ``compute`` then. Set in the constructor."""
+
     @abstractmethod
     def __call__(self, pod: Pod, draft: Draft) -> None:
         """Record the changes for one pod in the draft, which is of the pod's root, under the pod's own paths.
 
         ``pod`` shows the state before this mutation. Must not raise on any JSON.
         """
+
+    def compute(self, pod: Pod, draft: Draft, scope: Scope) -> None:  # noqa: ARG002 - for those that compute
+        """As calling it, for a mutation with expressions: ``scope`` is what they see.
+
+        Raises:
+            CelEvaluationError: an expression gave no value, or one that cannot be used.
+        """
+        self(pod, draft)

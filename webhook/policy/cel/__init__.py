@@ -63,9 +63,10 @@ __all__ = [
     "Scope",
 ]
 
-Returns = Literal["bool", "string", "any", "object", "patches"]
-"""What an expression is for: a verdict, a message, a JSON value, or a mutation. ``object`` is an ``Object{...}``, given
-as a map; ``patches`` a list of ``JSONPatch{...}``, given as JSON Patch operations (RFC 6902)."""
+Returns = Literal["bool", "string", "any", "value", "object", "patches"]
+"""What an expression is for: a verdict, a message, a JSON value, or a mutation. ``value`` is a JSON value, in which
+2.0 is 2, or an ``Object.some.path{...}``, whose fields need not be of one type as those of a map; ``object`` is an
+``Object{...}``, given as a map; ``patches`` a list of ``JSONPatch{...}``, given as JSON Patch operations (RFC 6902)."""
 
 _WANTED: dict[Returns, frozenset[CelType]] = {
     "bool": frozenset((BOOL, DYN)),
@@ -117,7 +118,7 @@ class Environment:
             CelCompileError: bad syntax, an unknown name or function, types that do not fit, something unsupported or
                 too large.
         """
-        constructs = returns in ("object", "patches")
+        constructs = returns in ("value", "object", "patches")
         compiled = compile_expression(expression, self._types, constructs=constructs)
         _check_result(compiled, returns, expression)
         return Program(
@@ -131,6 +132,8 @@ def _check_result(compiled: Compiled, returns: Returns, expression: str) -> None
         if compiled.type not in wanted:
             named = " or ".join(sorted(str(kind) for kind in wanted if kind != DYN))
             raise CelCompileError(f"must evaluate to {named} but got {compiled.type}", expression)
+    elif returns == "value" and compiled.type.name.partition(".")[0] == OBJECT.name:
+        return
     elif not _is_json(compiled.type):
         hint = "; convert it with string()" if compiled.type in (TIMESTAMP, DURATION, BYTES) else ""
         hint = "; give its alternative with orValue()" if compiled.type.name == "optional_type" else hint
@@ -149,13 +152,15 @@ def _is_json(kind: CelType) -> bool:
 class Program:
     """A compiled expression. Immutable, and safe to use from any thread."""
 
-    __slots__ = ("_expression", "_reads_managed_fields", "expression", "result_type", "returns")
+    __slots__ = ("_expression", "_reads_managed_fields", "expression", "reads", "result_type", "returns")
 
     def __init__(self, expression: str, returns: Returns, result_type: CelType, tree: Any) -> None:
         self.expression = expression
         self.returns = returns
         self.result_type = str(result_type)
         """The static type, in CEL's spelling: ``bool``, ``dyn``, ``list(string)``."""
+        self.reads = frozenset(expansion.variables_in(tree))
+        """The variables of Kubernetes that its value depends on: ``object``, ``request`` ..."""
         self._reads_managed_fields = expansion.reads_managed_fields(tree)
         self._expression: cel.Expression
         try:
@@ -176,6 +181,8 @@ class Program:
             result = self._expression.eval(scope.activation(self._reads_managed_fields))
             if self.returns == "any":
                 return values.plain(result)
+            if self.returns == "value":
+                return values.whole(values.plain(result))
             if self.returns == "object":
                 return values.fields(result)
             if self.returns == "patches":

@@ -335,3 +335,10 @@ def reads_managed_fields(expr: Expr) -> bool:
             return name in ("object", "oldObject")
         case _:
             return any(map(reads_managed_fields, tree.children(expr)))
+
+
+def variables_in(expr: Expr) -> set[str]:
+    """The variables of Kubernetes in a runnable tree."""
+    return {
+        node.name for node in tree.walk(expr) if isinstance(node, Ident) and node.name in engine.VARIABLES
+    }

@@ -116,8 +116,8 @@ def fields(value: cel.Value) -> dict[str, Any]:
     assert type(result) is dict
     if _holds_null(result):
         raise CelEvaluationError("null cannot be applied; leave the field out, or remove it with a JSONPatch")
-    whole: dict[str, Any] = _whole(result)
-    return whole
+    found: dict[str, Any] = whole(result)
+    return found
 
 
 def operations(value: cel.Value) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def operations(value: cel.Value) -> list[dict[str, Any]]:
         if not operation["from"]:
             del operation["from"]
         if "value" in operation:
-            operation["value"] = _as_text_where_long(_whole(operation["value"]))
+            operation["value"] = _as_text_where_long(whole(operation["value"]))
     return result
 
 
@@ -145,11 +145,12 @@ def _holds_null(value: Any) -> bool:
     return any(map(_holds_null, value)) if type(value) is list else value is None
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
+    """A JSON value in which numbers without a fraction are integers, as Go writes them."""
     if type(value) is dict:
-        return {key: _whole(item) for key, item in value.items()}
+        return {key: whole(item) for key, item in value.items()}
     if type(value) is list:
-        return [_whole(item) for item in value]
+        return [whole(item) for item in value]
     return int(value) if type(value) is float and value.is_integer() and abs(value) < _MAX_WHOLE else value
 
 
