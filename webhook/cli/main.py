@@ -44,6 +44,7 @@ COMMANDS: Final = (
     Command("explain", "list the rules, or explain one", "webhook.cli.explain"),
     Command("export", "write policies as Kubernetes' own admission policies", "webhook.cli.export"),
     Command("schema", "print the JSON Schema of policy files", "webhook.cli.schema"),
+    Command("rollout", "say what the next mode would do to a namespace, and go there", "webhook.cli.rollout"),
     Command("doctor", "examine an installation for what could lock the cluster", "webhook.cli.doctor"),
     Command("demo", "serve on localhost and send it real ML workloads", "webhook.cli.demo"),
     Command("version", "print the version", "webhook.cli.version"),
