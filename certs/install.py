@@ -126,6 +126,15 @@ async def read_configurations(cluster: Cluster, names: tuple[str, ...]) -> list[
     return found
 
 
+async def read_secret(cluster: Cluster, place: Place) -> JSONObject | None:
+    """The Secret, whoever made it; None where there is none.
+
+    Raises:
+        ClusterError: the API server does not give it.
+    """
+    return await _get(cluster, place.path)
+
+
 async def _get(cluster: Cluster, path: str) -> JSONObject | None:
     try:
         obj = await cluster.get_json(path, seconds=_SECONDS)
@@ -238,7 +247,7 @@ class Installer:
         # In this order: a configuration that still is as it was before the Secret was read has not been given the
         # bundle of a later Secret, so a process that was asleep cannot take back what others have done since.
         configurations = await read_configurations(self._cluster, self.place.configurations)
-        secret = await _get(self._cluster, self.place.path)
+        secret = await read_secret(self._cluster, self.place)
         if secret is not None:
             refuse_foreign(secret)
         seen = Seen(

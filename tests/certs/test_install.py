@@ -71,12 +71,16 @@ def test_a_year_of_replicas_that_look_needs_nobody(world: World) -> None:
 
 
 @pytest.mark.parametrize("calls", range(1, 8))
-def test_a_replica_that_was_asleep_takes_nothing_back(world: World, calls: int) -> None:
+@pytest.mark.parametrize("saw_the_new_ca", [False, True], ids=["before", "after"])
+def test_a_replica_that_was_asleep_takes_nothing_back(world: World, calls: int, saw_the_new_ca: bool) -> None:
     """Wherever in its look it fell asleep, while the others rotated the CA and retired the old one."""
     sleeper, *others = world.replicas
-    add_ca(world)
+    if saw_the_new_ca:
+        add_ca(world)
     for _ in range(calls):
         sleeper.go_on()
+    if not saw_the_new_ca:
+        add_ca(world)
     world.replicas = list(others)
     world.settle()
     world.pass_time(60)

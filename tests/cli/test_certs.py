@@ -33,6 +33,7 @@ def test_a_certificate_file_is_shown_without_its_key(
     shown = capsys.readouterr().out
     assert "for gpuward.gpuward.svc, 127.0.0.1" in shown
     assert "90 days left" in shown
+    assert "renewed" not in shown
     assert "all is as it should be" in shown
     assert "PRIVATE" not in shown
 
@@ -80,6 +81,8 @@ SERVE = {
     "three parts": (["--cert-secret", "a/b/c"], "is neither NAME nor NAMESPACE/NAME"),
     "no name": (["--cert-secret", "a/"], "is neither NAME nor NAMESPACE/NAME"),
     "odd name": (["--cert-secret", "a/b", "--cert-names", "b\u00fccher.example"], "is no name that a certificate"),
+    "short overlap": (["--cert-secret", "a/b", "--cert-overlap", "1m"], "--cert-overlap must be at least 3 times"),
+    "no pause": (["--cert-secret", "a/b", "--cert-poll", "0"], "must be more than zero"),
     "names without a CA": (["--dev", "--client-names", "x"], "--client-names needs --client-ca"),
     "nothing": ([], "--cert-secret to have one made and renewed"),
 }  # fmt: skip
@@ -105,7 +108,7 @@ def test_a_rotation_under_way_is_no_problem() -> None:
         OTHER.key,
         mint_leaf(CA, NAMES, NOW),
     )
-    report = Report.make("Secret a/b", stored, trusts(OTHER, CA), of_file=False)
+    report = Report.make("Secret a/b", stored, trusts(OTHER, CA), kept=True)
     assert report.problems == ()
     text = report.as_text()
     assert "under way: the new CA is in every caBundle" in text
@@ -115,7 +118,7 @@ def test_a_rotation_under_way_is_no_problem() -> None:
 
 def test_a_bundle_of_another_ca_is_a_problem() -> None:
     stored = Stored(read_certificates(CA.certificate), CA.key, mint_leaf(CA, NAMES, NOW))
-    report = Report.make("Secret a/b", stored, trusts(OTHER), of_file=False)
+    report = Report.make("Secret a/b", stored, trusts(OTHER), kept=True)
     assert "REFUSES: none of the CAs" in report.as_text()
     assert json.loads(report.as_json())["trusts"][0]["trusted"] is False
     assert any("due: trust" in problem for problem in report.problems)
@@ -123,5 +126,5 @@ def test_a_bundle_of_another_ca_is_a_problem() -> None:
 
 
 def test_no_secret_is_a_problem() -> None:
-    report = Report.make("Secret a/b", None, (), of_file=False)
+    report = Report.make("Secret a/b", None, (), kept=True)
     assert report.problems == ("there is no Secret (due: create)",)

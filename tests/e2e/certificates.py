@@ -11,15 +11,19 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from certs.inspect import read_certificates
 from certs.install import data_of
 from certs.renew import Stored
+from tests.support import POLICIES
+from webhook.cli.main import main
 
 from .cluster import ApiError, ControlPlane
 from .controlplane import webhooks
+from .serving import Served
 
 SECRET = "gpuward-certs"
 SERVICE = "gpuward"
@@ -113,8 +117,8 @@ def readiness(admin_url: str) -> tuple[int, str]:
 class Load:
     """Creates pods in a namespace as dry runs, one after the other, until the block ends; keeps the failures.
 
-    Beside it somebody who trusts what the API server is told to trust shakes hands with the server, anew each time:
-    the API server itself keeps its connections.
+    Beside it somebody who trusts what the API server is told to trust shakes hands with every replica, anew each
+    time: the API server itself keeps its connections.
     """
 
     def __init__(
@@ -122,13 +126,14 @@ class Load:
         cluster: ControlPlane,
         namespace: str,
         pod: Mapping[str, Any],
-        server: tuple[str, int],
+        servers: Sequence[tuple[str, int]],
         name: str,
     ) -> None:
+        """`servers` are the addresses of all replicas, `name` is the one that the API server calls."""
         self._cluster = cluster
         self._path = f"/api/v1/namespaces/{namespace}/pods?dryRun=All"
         self._pod = pod
-        self._server = server
+        self._servers = servers
         self._name = name
         self._stop = threading.Event()
         self.admitted = 0
@@ -164,11 +169,12 @@ class Load:
     def _shake_hands(self) -> None:
         for bundle in dict.fromkeys(bundles(self._cluster)):
             trust = ssl.create_default_context(cadata=bundle.decode())
-            with (
-                socket.create_connection(self._server, timeout=10) as plain,
-                trust.wrap_socket(plain, server_hostname=self._name),
-            ):
-                self.handshakes += 1
+            for server in self._servers:
+                with (
+                    socket.create_connection(server, timeout=10) as plain,
+                    trust.wrap_socket(plain, server_hostname=self._name),
+                ):
+                    self.handshakes += 1
 
 
 @contextlib.contextmanager
@@ -198,3 +204,89 @@ def webhook_kubeconfig(folder: Path, certificate: Path, key: Path) -> Iterator[P
         )
     )
     yield file
+
+
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "train", "labels": {"team": "vision"}},
+    "spec": {
+        "containers": [
+            {
+                "name": "main",
+                "image": "ghcr.io/acme/trainer:2026.11",
+                "resources": {"limits": {"cpu": "1", "memory": "1Gi"}},
+            }
+        ]
+    },
+}
+
+
+class Installation:
+    """gpuward in a namespace of its own, with as few rights as it needs, called through its Service."""
+
+    def __init__(self, cluster: ControlPlane, folder: Path, *arguments: str) -> None:
+        """One replica; `replicas` may be given more."""
+        self.cluster = cluster
+        self.namespace = cluster.create_namespace("gpuward-")
+        self.enforced = cluster.create_namespace("enforced-", {"gpuward.dev/mode": "enforce"})
+        self.name = f"{SERVICE}.{self.namespace}.svc"
+        self.served = self.server(folder, *arguments)
+        self.replicas = [self.served]
+
+    def server(self, folder: Path, *arguments: str, kubeconfig: Path | None = None) -> Served:
+        kubeconfig = kubeconfig or least_privilege(self.cluster, self.namespace)
+        return Served(
+            folder,
+            *("--policies", str(POLICIES), "--kubeconfig", str(kubeconfig)),
+            *("--cert-secret", f"{self.namespace}/{SECRET}", *QUICK),
+            *("--cert-names", "127.0.0.1", "--admin-port", "auto", *arguments),
+            own_certificate=False,
+        )
+
+    def install_webhooks(self, ca: bytes = b"") -> None:
+        """As the chart does: the API server is told whom to call, and not yet whom to trust."""
+        if self.cluster.address is None:
+            self.cluster.install_webhooks(self.served.url, ca)
+            return
+        self.cluster.publish_service(
+            self.namespace, SERVICE, [(self.cluster.address, served.port) for served in self.replicas]
+        )
+        self.cluster.install_webhooks(None, ca, service=(self.namespace, SERVICE, 443))
+
+    def creates_a_pod(self) -> bool:
+        """Whether a pod comes through the webhook, changed by it."""
+        made = self.cluster.api("POST", f"/api/v1/namespaces/{self.enforced}/pods?dryRun=All", POD)
+        # Without it, or before it is trusted, a pod comes through as it is: mutation is never in the way.
+        context = made["spec"]["containers"][0].get("securityContext", {})
+        return context.get("allowPrivilegeEscalation") is False
+
+    def load(self) -> Load:
+        return Load(
+            self.cluster,
+            self.enforced,
+            POD,
+            [("127.0.0.1", served.port) for served in self.replicas],
+            self.name,
+        )
+
+    def certs(self, *arguments: str) -> int:
+        kubeconfig = ("--kubeconfig", str(self.cluster.kubeconfig))
+        return main(["certs", *arguments, *kubeconfig, "--namespace", self.namespace])
+
+    def is_ready(self) -> bool:
+        return all(readiness(served.admin_url)[0] == 200 for served in self.replicas)
+
+    def settle(self) -> None:
+        """Until nothing is due any more and the server is ready."""
+
+        def settled() -> bool:
+            now = stored(self.cluster, self.namespace)
+            return (
+                len(now.bundle) == 1
+                and now.is_of_signing_ca
+                and all(read_certificates(one) == now.bundle for one in bundles(self.cluster))
+                and self.is_ready()
+            )
+
+        self.cluster.wait_for(settled, 60, "the certificates to settle")

@@ -11,17 +11,14 @@ from pathlib import Path
 import pytest
 import trustme
 
-from certs.inspect import read_certificates
-from certs.install import Place, manifest
 from certs.mint import mint_ca, mint_leaf
 from certs.renew import Stored
 from tests.e2e.certificates import (
     CONFIGURATIONS,
-    QUICK,
+    POD,
     SECRET,
     SERVICE,
-    Load,
-    bundles,
+    Installation,
     least_privilege,
     overwrite_bundles,
     readiness,
@@ -31,97 +28,27 @@ from tests.e2e.certificates import (
 from tests.e2e.cluster import ApiError, ControlPlane
 from tests.e2e.serving import Served
 from tests.support import POLICIES
-from webhook.cli.main import main
-
-POD = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": "train", "labels": {"team": "vision"}},
-    "spec": {
-        "containers": [
-            {
-                "name": "main",
-                "image": "ghcr.io/acme/trainer:2026.11",
-                "resources": {"limits": {"cpu": "1", "memory": "1Gi"}},
-            }
-        ]
-    },
-}
-
-
-class Installation:
-    """gpuward in a namespace of its own, with as few rights as it needs, called through its Service."""
-
-    def __init__(self, cluster: ControlPlane, folder: Path, *arguments: str) -> None:
-        self.cluster = cluster
-        self.namespace = cluster.create_namespace("gpuward-")
-        self.enforced = cluster.create_namespace("enforced-", {"gpuward.dev/mode": "enforce"})
-        self.name = f"{SERVICE}.{self.namespace}.svc"
-        self.served = self.server(folder, *arguments)
-
-    def server(self, folder: Path, *arguments: str, kubeconfig: Path | None = None) -> Served:
-        kubeconfig = kubeconfig or least_privilege(self.cluster, self.namespace)
-        return Served(
-            folder,
-            *("--policies", str(POLICIES), "--kubeconfig", str(kubeconfig)),
-            *("--cert-secret", f"{self.namespace}/{SECRET}", *QUICK),
-            *("--cert-names", "127.0.0.1", "--admin-port", "auto", *arguments),
-            own_certificate=False,
-        )
-
-    def install_webhooks(self, ca: bytes = b"") -> None:
-        """As the chart does: the API server is told whom to call, and not yet whom to trust."""
-        if self.cluster.address is None:
-            self.cluster.install_webhooks(self.served.url, ca)
-            return
-        self.cluster.publish_service(self.namespace, SERVICE, [(self.cluster.address, self.served.port)])
-        self.cluster.install_webhooks(None, ca, service=(self.namespace, SERVICE, 443))
-
-    def creates_a_pod(self) -> bool:
-        """Whether a pod comes through the webhook, changed by it."""
-        made = self.cluster.api("POST", f"/api/v1/namespaces/{self.enforced}/pods?dryRun=All", POD)
-        return made["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] is False
-
-    def load(self) -> Load:
-        return Load(self.cluster, self.enforced, POD, ("127.0.0.1", self.served.port), self.name)
-
-    def certs(self, *arguments: str) -> int:
-        kubeconfig = ("--kubeconfig", str(self.cluster.kubeconfig))
-        return main(["certs", *arguments, *kubeconfig, "--namespace", self.namespace])
-
-    def is_ready(self) -> bool:
-        return readiness(self.served.admin_url)[0] == 200
-
-    def settle(self) -> None:
-        """Until nothing is due any more and the server is ready."""
-
-        def settled() -> bool:
-            now = stored(self.cluster, self.namespace)
-            return (
-                len(now.bundle) == 1
-                and now.is_of_signing_ca
-                and all(read_certificates(one) == now.bundle for one in bundles(self.cluster))
-                and self.is_ready()
-            )
-
-        self.cluster.wait_for(settled, 60, "the certificates to settle")
 
 
 @pytest.fixture(scope="module")
 def gpuward(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Two workers, of which one looks after the certificates of both."""
+    """Two replicas, one of them with two workers of which one looks after the certificates of both."""
     host = () if control_plane.address is None else ("--host", "0.0.0.0")
     installation = Installation(control_plane, tmp_path_factory.mktemp("certs"), "--workers", "2", *host)
-    with installation.served:
+    other = installation.server(tmp_path_factory.mktemp("other"), *host)
+    with installation.served, other:
+        installation.replicas.append(other)
         installation.install_webhooks()
         control_plane.wait_for(installation.creates_a_pod, 30, "a pod to come through the webhook")
         yield installation
         control_plane.remove_webhooks()
-        assert installation.served.stop() == 0
-        log = "".join(installation.served.log)
-        assert "PRIVATE KEY" not in log
-        for key in (stored(control_plane, installation.namespace).ca_key,):
-            assert key.splitlines()[1].decode() not in log
+        keys = stored(control_plane, installation.namespace).data()
+        for served in installation.replicas:
+            assert served.stop() == 0
+            log = "".join(served.log)
+            assert "PRIVATE KEY" not in log
+            for key in ("ca.key", "tls.key"):
+                assert keys[key].splitlines()[1].decode() not in log
 
 
 def test_from_nothing_to_a_call_that_is_trusted(gpuward: Installation) -> None:
@@ -246,19 +173,6 @@ def test_a_damaged_secret_is_mended_and_no_call_fails(
         gpuward.cluster.api("PATCH", path, body, content_type="application/merge-patch+json")
         gpuward.settle()
     assert load.failures == []
-
-
-def test_a_server_that_starts_with_an_expired_secret_recovers(
-    control_plane: ControlPlane, tmp_path: Path
-) -> None:
-    installation = Installation(control_plane, tmp_path, "--webhook-configurations", "no-such-configuration")
-    leaf = mint_leaf(OLD_CA, [installation.name], LONG_AGO)
-    expired = Stored(read_certificates(OLD_CA.certificate), OLD_CA.key, leaf)
-    place = Place(installation.namespace, SECRET, ())
-    control_plane.apply(manifest(place, expired))
-    with installation.served as served:
-        assert readiness(served.admin_url)[0] == 200
-        assert stored(control_plane, installation.namespace).chain != expired.chain
 
 
 def test_a_server_whose_certificate_is_not_trusted_is_not_ready_and_says_why(

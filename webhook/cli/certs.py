@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,8 @@ from webhook.cli.certificates import DEFAULT_CONFIGURATION, add_wanted_arguments
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS
 
 if TYPE_CHECKING:
-    from certs.install import Installer, Looked, Place
-    from certs.renew import Decision, Seen, Stored, Wanted
+    from certs.install import Configuration, Installer, Looked, Place
+    from certs.renew import Decision, Seen, Stored, Trust, Wanted
     from webhook.adapters.cluster import Cluster
 
 _EPILOG: Final = """examples:
@@ -120,25 +120,34 @@ def _place(args: argparse.Namespace) -> Place:
 
 
 async def _show(args: argparse.Namespace, cluster: Cluster) -> int:
-    from certs.install import Installer, read_configurations
-    from certs.renew import Wanted
+    from certs.install import ForeignSecret, data_of, read_configurations, read_secret, refuse_foreign
+    from certs.renew import Stored
 
     place = _place(args)
-    if args.tls_cert:
-        source, stored = _file(args.tls_cert)
-        configurations = await read_configurations(cluster, place.configurations)
-        # Without a caBundle the roots of the API server's system are trusted, which cannot be seen from here.
-        trusts = [
-            trust
-            for one in configurations
-            for trust, has_bundle in zip(one.trusts(), one.has_bundles(), strict=True)
-            if has_bundle
-        ]
-        return _report(args, source, stored, tuple(trusts))
-    looked = await Installer(cluster, place, Wanted(names=())).look()
-    return _report(
-        args, f"Secret {place.namespace}/{place.secret}", looked.seen.stored, tuple(looked.seen.trusts)
-    )
+    configurations = await read_configurations(cluster, place.configurations)
+    if not args.tls_cert:
+        secret = await read_secret(cluster, place)
+        stored = Stored.read(data_of(secret)) if secret is not None else None
+        source = f"Secret {place.namespace}/{place.secret}"
+        try:
+            refuse_foreign(secret or {})
+        except ForeignSecret:
+            if stored is not None and stored.chain:
+                return _report(args, f"{source}, not kept by gpuward", stored, _bundles(configurations))
+            raise
+        trusts = [trust for one in configurations for trust in one.trusts()]
+        return _report(args, source, stored, trusts, kept=True)
+    return _report(args, *_file(args.tls_cert), _bundles(configurations))
+
+
+def _bundles(configurations: Sequence[Configuration]) -> list[Trust]:
+    """What is trusted where that is said. Elsewhere it is the roots of the API server's system, which are not seen."""
+    return [
+        trust
+        for one in configurations
+        for trust, has_bundle in zip(one.trusts(), one.has_bundles(), strict=True)
+        if has_bundle
+    ]
 
 
 def _file(name: str) -> tuple[str, Stored]:
@@ -156,10 +165,17 @@ def _file(name: str) -> tuple[str, Stored]:
     return name, Stored(leaf=Pair(certificate, b""))
 
 
-def _report(args: argparse.Namespace, source: str, stored: Stored | None, trusts: tuple[Any, ...]) -> int:
+def _report(
+    args: argparse.Namespace,
+    source: str,
+    stored: Stored | None,
+    trusts: Sequence[Trust],
+    *,
+    kept: bool = False,
+) -> int:
     from webhook.cli.certs_report import Report
 
-    report = Report.make(source, stored, trusts, of_file=bool(args.tls_cert))
+    report = Report.make(source, stored, trusts, kept=kept)
     print(report.as_json() if args.output == "json" else report.as_text())
     return VIOLATIONS if report.problems else CLEAN
 

@@ -27,24 +27,26 @@ class Report:
     """For each of ``trusts`` why it refuses the leaf; empty where it does not."""
     problems: tuple[str, ...]
     waits: str
+    kept: bool
     now: datetime
 
     @classmethod
-    def make(cls, source: str, stored: Stored | None, trusts: Sequence[Trust], *, of_file: bool) -> Report:
-        """``stored`` is None where there is no Secret. A certificate ``of_file`` is judged, not kept."""
+    def make(cls, source: str, stored: Stored | None, trusts: Sequence[Trust], *, kept: bool) -> Report:
+        """``stored`` is None where there is no Secret. What is not ``kept`` by gpuward is
+        judged only."""
         now = datetime.now(UTC)
         chain = stored.chain if stored is not None else ()
         reasons = tuple(why_not_trusted(chain, trust.bundle, trust.name, now) for trust in trusts)
         problems = [] if stored is None else refusals(chain, trusts, now)
         waits = ""
-        if not of_file:
+        if kept:
             # Of the time that passes between the stages nothing is known here. Jitter: the last one to act would.
             decision = decide(Seen(stored=stored, trusts=trusts, now=now), Wanted(names=(), jitter=1.0))
             if decision.step is Step.KEEP:
                 waits = decision.reason
             else:
                 problems.append(f"{decision.reason} (due: {decision.step})")
-        return cls(source, stored or Stored(), tuple(trusts), reasons, tuple(problems), waits, now)
+        return cls(source, stored or Stored(), tuple(trusts), reasons, tuple(problems), waits, kept, now)
 
     def as_json(self) -> str:
         """One object."""
@@ -75,7 +77,7 @@ class Report:
             "notBefore": _time(certificate.not_valid_before_utc),
             "notAfter": _time(certificate.not_valid_after_utc),
             "daysLeft": self._days(certificate),
-            "renewedFrom": _time(renews_at(certificate)),
+            "renewedFrom": _time(renews_at(certificate)) if self.kept else None,
         }
 
     def _signer(self, leaf: x509.Certificate) -> dict[str, Any]:
@@ -122,7 +124,8 @@ class Report:
         days = self._days(certificate)
         if days < 0:
             return f"expired at {until}, {-days:g} days ago"
-        return f"until {until}, {days:g} days left; renewed from {renews_at(certificate):%Y-%m-%d} on"
+        renewed = f"; renewed from {renews_at(certificate):%Y-%m-%d} on" if self.kept else ""
+        return f"until {until}, {days:g} days left{renewed}"
 
 
 def _time(when: datetime) -> str:

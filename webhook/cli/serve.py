@@ -40,8 +40,11 @@ _DRAIN_SECONDS: Final = 5.0
 _DEV_HOST: Final = "127.0.0.1"
 _DEV_NAMES: Final = ("localhost", _DEV_HOST, "::1")
 
-# The most of a rotation that may pass without news: a CA is retired after the whole of it.
+# The most of an overlap that may pass without news: a CA is retired after the whole of it.
 _STALE_SHARE: Final = 0.5
+
+# An overlap has to be longer than a replica needs to take a new certificate, by so much at least.
+_SHORTEST_OVERLAP: Final = 3
 
 _EPILOG: Final = """signals:
   SIGTERM, SIGINT  stop: not ready at once, then serve on for --drain-delay, finish, exit 0
@@ -117,7 +120,7 @@ def _add_certificate_arguments(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     add_wanted_arguments(group)
     group.add_argument(
-        "--cert-poll", type=_seconds, default=5.0, metavar="DURATION",
+        "--cert-poll", type=_positive_seconds, default=5.0, metavar="DURATION",
         help="how often to look at the Secret and the webhook configurations (default: 5s)",
     )  # fmt: skip
     group.add_argument(
@@ -302,6 +305,12 @@ def _certificate_settings(args: argparse.Namespace, cleanup: ExitStack) -> Certi
     # The names of the Service are with the Secret; a mounted certificate has what names it has.
     namespace, secret = args.cert_secret or ("", "")
     wanted = wanted_from(args, namespace) if secret else None
+    overlap = parse_duration(args.cert_overlap)
+    if overlap < _SHORTEST_OVERLAP * (args.cert_poll + parse_duration(args.cert_trust_delay)):
+        raise ValueError(
+            f"--cert-overlap must be at least {_SHORTEST_OVERLAP} times --cert-poll and --cert-trust-delay "
+            "together: until then a replica may not have taken the new certificate"
+        )
     folder = Path(tempfile.mkdtemp(prefix="gpuward-certificates-"))
     cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
     if wanted is not None:
@@ -311,7 +320,7 @@ def _certificate_settings(args: argparse.Namespace, cleanup: ExitStack) -> Certi
         place=Place(namespace, secret, configurations or (DEFAULT_CONFIGURATION,)),
         wanted=wanted,
         poll=args.cert_poll,
-        stale=parse_duration(args.cert_overlap) * _STALE_SHARE,
+        stale=overlap * _STALE_SHARE,
     )
 
 
@@ -348,6 +357,13 @@ def _seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
     if seconds < 0:
         raise argparse.ArgumentTypeError("must not be negative")
+    return seconds
+
+
+def _positive_seconds(text: str) -> float:
+    seconds = _seconds(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError("must be more than zero")
     return seconds
 
 
