@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import math
 
+import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
 from webhook.adapters.metrics import Metrics
@@ -20,7 +21,7 @@ def process(reviews: int, *, in_flight: float = 0, loaded_at: float = 100) -> li
         metrics.reviewed("validate", "CREATE", POD, "warn", "allowed", 0.001)
     metrics.in_flight.set(in_flight)
     metrics.policies_loaded(5, loaded_at, first=True)
-    families: list[Family] = json.loads(json.dumps(dump(metrics.registry)))
+    families: list[Family] = orjson.loads(orjson.dumps(dump(metrics.registry)))
     return families
 
 
@@ -71,3 +72,9 @@ def test_a_process_that_is_gone_has_counted_all_the_same() -> None:
     assert value(merged, [process(1)], "gpuward_admission_in_flight") == 0
     # Asking changes nothing.
     assert value(merged, [], "gpuward_admission_requests_total", **LABELS) == 5
+
+
+def test_what_is_infinite_stays_so() -> None:
+    """Where no process keeps a CA, none expires."""
+    merged = MergedMetrics()
+    assert value(merged, [process(0), process(0)], "gpuward_tls_ca_expiry_timestamp_seconds") == math.inf

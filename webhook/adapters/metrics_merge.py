@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypedDict
 
@@ -14,12 +15,13 @@ SampleKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Family(TypedDict):
-    """One metric of one process, in a form that JSON can carry. A sample is name, labels, value."""
+    """One metric of one process, in a form that JSON can carry. A sample is name, labels, value; where JSON has been
+    in between, None stands for infinity, for which JSON has no number."""
 
     name: str
     documentation: str
     type: str
-    samples: list[tuple[str, dict[str, str], float]]
+    samples: list[tuple[str, dict[str, str], float | None]]
 
 
 # Gauges that add up over processes. Of all others the smallest value is shown: the oldest policies, the certificate
@@ -103,7 +105,7 @@ def _is_gauge(family: Family) -> bool:
 
 def _samples(family: Family) -> Iterator[tuple[SampleKey, float]]:
     for name, labels, value in family["samples"]:
-        yield (name, tuple(labels.items())), value
+        yield (name, tuple(labels.items())), math.inf if value is None else value
 
 
 def _metric(family: Family, values: Mapping[SampleKey, float]) -> Metric:
