@@ -402,3 +402,22 @@ def test_an_object_that_is_none_of_the_policys_business_shows_nothing_of_its_che
     good = GOOD.replace("metadata: {name: x}", "metadata: {name: x, labels: {tier: training}}")
     (tmp_path / "baseline" / "cases" / "2.yaml").write_text(good)
     assert main(["test", root, "--require-coverage"]) == 0
+
+
+def test_a_check_of_objects_lets_nothing_pass_in_a_case_about_another_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = POLICY.replace("no-privileged", "monitor-release-label")
+    monitor = BAD.replace("apiVersion: v1", "apiVersion: monitoring.coreos.com/v1")
+    monitor = monitor.replace("kind: Pod\n", "kind: PodMonitor\n").replace(
+        "no-privileged", "monitor-release-label"
+    )
+    root = folder(tmp_path, GOOD, monitor, policy=policy)
+    assert main(["test", root, "--require-coverage"]) == 1
+    assert "baseline/monitor-release-label has no case in which it passes\n" in capsys.readouterr().out
+    good = monitor.replace("expect: deny", "expect: allow").replace(
+        "{name: x}", "{name: x, labels: {release: r}}"
+    )
+    good = good.replace("  findings: [{rule: monitor-release-label}]", "")
+    (tmp_path / "baseline" / "cases" / "2.yaml").write_text(good)
+    assert main(["test", root, "--require-coverage"]) == 0

@@ -178,3 +178,30 @@ async def test_an_object_without_a_namespace_is_judged_in_the_default_mode(rules
     async with running(ruleset, namespaces, default_mode=Mode.AUDIT) as server:
         assert outcome(await server.post("/validate", body(template, namespace=""))) == "audit"
     assert namespaces.asked == []
+
+
+@pytest.mark.parametrize(
+    ("path", "default", "expected"),
+    [
+        ("/validate", None, "none"),
+        ("/validate", Mode.AUDIT, "audit"),
+        ("/validate", Mode.ENFORCE, "enforce"),
+        ("/validate/warn", None, "warn"),
+        ("/validate/enforce", Mode.AUDIT, "enforce"),
+    ],
+)
+async def test_the_mode_of_a_cluster_scoped_object_is_that_of_the_address_else_the_default(
+    tmp_path: Path, path: str, default: Mode | None, expected: str
+) -> None:
+    node_pools = """
+apiVersion: gpuward.dev/v1alpha1
+kind: Policy
+metadata: {name: pools}
+spec:
+  validate: [{rule: karpenter-node-pools, parameters: {pools: All}}]
+"""
+    pool = {"apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": {"name": "gpu"}, "spec": {}}
+    namespaces = FakeNamespaces()
+    async with running(ruleset_of(tmp_path, node_pools), namespaces, default_mode=default) as server:
+        assert outcome(await server.post(path, body(pool, namespace=""))) == expected
+    assert namespaces.asked == []
