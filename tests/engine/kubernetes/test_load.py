@@ -42,6 +42,11 @@ def test_the_order_of_documents_does_not_matter() -> None:
         assert [b.name for b in policies["b"].bindings] == ["b"]
 
 
+def test_the_older_version_is_taken_too() -> None:
+    older = {"apiVersion": "admissionregistration.k8s.io/v1beta1"}
+    assert len(compiled({**vap("p", "true"), **older}, {**binding("p"), **older}).validating) == 1
+
+
 def test_the_annotations_of_gpuward_are_read() -> None:
     policy = vap("p", "true")
     policy["metadata"]["annotations"] = {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.engine.kubernetes.policies import EVERYTHING, binding, config_map, judge, ruleset, vap
 from webhook.engine.decision import Facts, Phase
+from webhook.engine.offline import request_for
 from webhook.engine.review import review
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.resources import GroupVersionResource
@@ -301,6 +302,18 @@ def test_an_object_that_would_have_to_be_converted_fails(failure_policy: str, al
     (finding,) = decision.findings
     assert finding.rule == "matchConstraints"
     assert "converts no objects" in finding.message
+
+
+@pytest.mark.parametrize("metadata", [{"name": "default", "labels": {"a": "b"}}, None])
+def test_a_namespace_from_a_manifest_has_the_label_with_its_name(metadata: dict[str, Any] | None) -> None:
+    expression = (
+        "namespaceObject.metadata.labels['kubernetes.io/metadata.name'] == 'default'"
+        " && namespaceObject.metadata.labels['a'] == 'b'"
+    )
+    namespace = metadata and {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    facts = Facts(Mode.ENFORCE, namespace_labels={"a": "b"}, namespace_object=namespace)
+    documents = [vap("p", expression), binding("p")]
+    assert review(request_for(config_map("x")), ruleset(*documents), facts).findings == ()
 
 
 def test_who_asks_is_empty_offline_and_no_error() -> None:

@@ -106,10 +106,14 @@ class Incoming:
         request = self.request
         if not request.namespace or request.kind == NAMESPACE:
             return None
-        if self.facts.namespace_object is not None:
-            return self.facts.namespace_object
-        metadata = {"name": request.namespace, "labels": dict(self.attributes.namespace_labels)}
-        return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        known = self.facts.namespace_object
+        if known is None:
+            known = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": request.namespace}}
+        metadata = mapping(known, "metadata")
+        if _NAMESPACE_NAME_LABEL in mapping(metadata, "labels"):
+            return known
+        # One from a manifest: the API server would have set the label.
+        return {**known, "metadata": {**metadata, "labels": dict(self.attributes.namespace_labels)}}
 
     def _request_attributes(self) -> JSONObject:
         """``request``: the AdmissionRequest without the objects. What is empty is absent, as in the API server."""
