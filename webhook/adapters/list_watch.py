@@ -64,7 +64,7 @@ class ListWatch:
         """``cluster`` is for this alone: after a failure its connection is closed.
 
         ``path`` is that of the collection, such as ``/api/v1/namespaces``; its last part names it in logs. One that
-        is ``optional`` and not served by the API server (404) counts as empty, and is asked for again.
+        is ``optional`` and not served by the API server (404) counts as empty at first, and is asked for again.
         """
         self.synced = False
         """Whether all objects have been listed once."""
@@ -101,7 +101,11 @@ class ListWatch:
                     self._version = ""
                 self._complain(str(error))
                 if error.status == 404 and self._optional:
-                    self._list_none()
+                    # Before the first list only: whoever removes the collection deletes its objects first, and the
+                    # watch tells. An API server that is just starting may not know of it yet.
+                    if not self.synced:
+                        self._keeper.listed(())
+                        self.synced = True
                 else:
                     # The settings may be what is wrong: read them again next time.
                     await self._cluster.reset()
@@ -125,10 +129,6 @@ class ListWatch:
             self._logger.info(
                 "%s are listed and watched", self._name, extra={"fields": {self._name: len(objects)}}
             )
-
-    def _list_none(self) -> None:
-        self._keeper.listed(())
-        self.synced = True
 
     async def _watch(self) -> None:
         """Follow the changes after ``version`` until the API server ends the watch."""
