@@ -18,7 +18,7 @@ from .helm.program import helm_program
 
 COUNTS = pytest.StashKey[dict[str, int]]()
 REASONS = pytest.StashKey[dict[str, None]]()  # a set that keeps its order
-VERSION = pytest.StashKey[str]()
+VERSIONS = pytest.StashKey[list[str]]()
 
 
 def required() -> bool:
@@ -39,8 +39,28 @@ def control_plane(
         raise pytest.skip.Exception(str(missing)) from None
     except (assets.InvalidAssetsError, build.BuildError) as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
-    config.stash[VERSION] = programs.version
+    config.stash[VERSIONS].append(programs.version)
     with ControlPlane(programs, tmp_path_factory.mktemp("control-plane")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def oldest_control_plane(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlPlane]:
+    """A running control plane of the oldest Kubernetes that is tested.
+
+    It is built here only where these tests must run: elsewhere nobody waits for a second build unasked.
+    """
+    config = request.config
+    try:
+        programs = assets.oldest(lambda line: _say(config, line), may_build=required())
+    except assets.MissingAssetsError as missing:
+        raise pytest.skip.Exception(str(missing)) from None
+    except build.BuildError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    config.stash[VERSIONS].append(programs.version)
+    with ControlPlane(programs, tmp_path_factory.mktemp("oldest-control-plane")) as running:
         yield running
 
 
@@ -73,13 +93,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Makes room for the counts of this session."""
     config.stash[COUNTS] = {"passed": 0, "failed": 0, "not run": 0}
     config.stash[REASONS] = {}
+    config.stash[VERSIONS] = []
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Counts the tests on the control plane, and turns their skips into failures where they must run."""
     report = yield
-    if "control_plane" not in getattr(item, "fixturenames", ()):
+    if not {"control_plane", "oldest_control_plane"} & set(getattr(item, "fixturenames", ())):
         return report
     counts = item.config.stash[COUNTS]
     if report.skipped and not hasattr(report, "wasxfail"):
@@ -107,7 +128,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("end-to-end tests")
     if ran := counts["passed"] + counts["failed"]:
         terminalreporter.write_line(
-            f"{ran} end-to-end tests ran on Kubernetes {config.stash[VERSION]}: "
+            f"{ran} end-to-end tests ran on Kubernetes {' and '.join(config.stash[VERSIONS])}: "
             f"{counts['passed']} passed, {counts['failed']} failed; {counts['not run']} did not run",
             green=not counts["failed"],
             red=bool(counts["failed"]),
