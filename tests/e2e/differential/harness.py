@@ -337,30 +337,44 @@ def _remove(cluster: ControlPlane, policies: Sequence[Policy]) -> None:
 
 
 def _markers(policies: Sequence[Policy]) -> list[Object]:
-    """Policies that show when those that were installed before them are in force."""
+    """Policies that show when those that were installed before them are in force, one of each kind there is."""
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
     constraints = {"resourceRules": [{**rule, "resourceNames": [MARKER]}]}
-    marker = {
-        "apiVersion": f"{GROUP}/v1",
-        "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": MARKER},
-        "spec": {"matchConstraints": constraints, "validations": [{"expression": "false"}]},
+    label = f"Object{{metadata: Object.metadata{{labels: {{'{MARKER}': 'yes'}}}}}}"
+    specs: dict[str, tuple[Object, Object]] = {
+        "Validating": ({"validations": [{"expression": "false"}]}, {"validationActions": ["Warn"]}),
+        "Mutating": (
+            {
+                "mutations": [
+                    {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": label}}
+                ],
+                "reinvocationPolicy": "Never",
+            },
+            {},
+        ),
     }
-    binding = {
-        "apiVersion": f"{GROUP}/v1",
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": MARKER},
-        "spec": {"policyName": MARKER, "validationActions": ["Deny"]},
-    }
-    return [marker, binding]
+    kinds = {document["kind"] for policy in policies for document in policy.documents}
+    markers: list[Object] = []
+    for kind, (spec, binding) in specs.items():
+        if f"{kind}AdmissionPolicy" in kinds:
+            common = {"apiVersion": f"{GROUP}/v1", "metadata": {"name": MARKER}}
+            policy = {"kind": f"{kind}AdmissionPolicy", "spec": {"matchConstraints": constraints, **spec}}
+            bound = {"kind": f"{kind}AdmissionPolicyBinding", "spec": {"policyName": MARKER, **binding}}
+            markers += [{**common, **policy}, {**common, **bound}]
+    return markers
 
 
-def _marked(cluster: ControlPlane, marker: list[Object]) -> bool:
-    try:
-        cluster.api("POST", "/api/v1/namespaces/default/configmaps?dryRun=All", _config_map(MARKER))
-    except ApiError as error:
-        return MARKER in str(error) and bool(marker)
-    return False
+def _marked(cluster: ControlPlane, markers: list[Object]) -> bool:
+    """Whether every marker shows on what is made under its name."""
+    request = Request(
+        "marker", "POST", "/api/v1/namespaces/default/configmaps", _config_map(MARKER), "application/json"
+    )
+    _, answer, warnings = _call(cluster, request, "default", f"{USERS}marker")
+    shown = {
+        "ValidatingAdmissionPolicy": any(MARKER in warning for warning in warnings),
+        "MutatingAdmissionPolicy": MARKER in (answer["metadata"].get("labels") or {}),
+    }
+    return all(shown.get(marker["kind"], True) for marker in markers)
 
 
 def _audit_annotations(cluster: ControlPlane, users: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -19,7 +19,7 @@ from webhook.engine.kubernetes.changes import changes
 from webhook.engine.kubernetes.incoming import Incoming
 from webhook.engine.kubernetes.invoke import Invocation, conditions_hold, invocations
 from webhook.engine.kubernetes.policies import MutatingPolicy, MutationRule
-from webhook.kube.apply import CannotApply, apply, apply_operations, of
+from webhook.kube.apply import CannotApply, apply, apply_operations, is_known, of, tidied
 from webhook.kube.review import AdmissionRequest
 from webhook.kube.shape import JSONObject, mapping, text
 from webhook.policy.findings import EFFECTIVE_ACTION, Action, Finding, Mode, Severity
@@ -178,10 +178,13 @@ def _changed(rule: MutationRule, obj: JSONObject, scope: Scope, incoming: Incomi
     kind = of(incoming.request.kind)
     value = rule.program.evaluate(scope)
     if rule.patches:
-        return apply_operations(obj, value, kind)
-    # The object says itself which it is; Kubernetes puts the same into the configuration.
-    said: JSONObject = {key: obj[key] for key in ("apiVersion", "kind") if key in obj}
-    return apply(obj, {**value, **said}, kind)
+        changed = apply_operations(obj, value, kind)
+    else:
+        # The object says itself which it is; Kubernetes puts the same into the configuration.
+        said: JSONObject = {key: obj[key] for key in ("apiVersion", "kind") if key in obj}
+        changed = apply(obj, {**value, **said}, kind)
+    tidy: JSONObject = tidied(obj, changed, kind) if is_known(incoming.request.kind) else changed
+    return tidy
 
 
 def _text(error: Exception) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from .merge import apply
 from .patch import apply_operations
 from .problem import CannotApply
-from .types import Type, of
+from .tidy import tidied
+from .types import Type, is_known, of
 
-__all__ = ["CannotApply", "Type", "apply", "apply_operations", "of"]
+__all__ = ["CannotApply", "Type", "apply", "apply_operations", "is_known", "of", "tidied"]
