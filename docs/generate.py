@@ -97,8 +97,9 @@ def _example(rule: type[Rule]) -> Iterator[str]:
         yield from ("Breaks the rule:", "")
         yield from _fenced("yaml", to_yaml(example.obj))
         yield from _fenced("text", "\n".join(f"{found.field}: {found.message}" for found in example.findings))
-        yield from ("Follows it:", "")
-        yield from _fenced("yaml", to_yaml(example.good))
+        if example.good is not None:
+            yield from ("Follows it:", "")
+            yield from _fenced("yaml", to_yaml(example.good))
     else:
         changed = diff_lines(example.obj, example.good, "as written", "as admitted", Style(on=False))
         yield from _fenced("diff", "\n".join(changed))

@@ -17,6 +17,7 @@ from webhook.adapters.policy_cases import CaseFile, read_cases
 from webhook.adapters.policy_files import LoadedPolicies, Written, load, shipped_policies_path
 from webhook.engine.cases import policies_about, run_case
 from webhook.engine.decision import Decision
+from webhook.engine.offline import kind_of
 from webhook.engine.ruleset import CompiledPolicy, Ruleset
 from webhook.kube.shape import JSONObject
 from webhook.policy.case import CaseSpec
@@ -31,7 +32,8 @@ class Example:
     """A rule as one policy uses it, and what it makes of one object.
 
     ``entries`` are the rule's entries in the policy, ``file`` is where that is written. Of a check: ``obj`` breaks it,
-    as ``findings`` say, and ``good`` does not. Of a mutation: ``obj`` becomes ``good``.
+    as ``findings`` say, and ``good`` does not; there is none where nothing can follow it. Of a mutation: ``obj``
+    becomes ``good``.
     """
 
     policy: str
@@ -39,7 +41,7 @@ class Example:
     entries: tuple[JSONObject, ...]
     obj: JSONObject
     findings: tuple[Finding, ...]
-    good: JSONObject
+    good: JSONObject | None
 
 
 def example_of(rule: type[Rule]) -> Example | None:
@@ -48,10 +50,13 @@ def example_of(rule: type[Rule]) -> Example | None:
     return min(found, key=_preference, default=None)
 
 
-def _preference(example: Example) -> tuple[int, float, int]:
-    """What makes the better example: few findings, little difference between bad and good, a short object."""
-    difference = round(1 - _likeness(example.obj, example.good), 1) if example.findings else 0
-    return len(example.findings), difference, _length(example.obj)
+def _preference(example: Example) -> tuple[bool, int, float, int]:
+    """What makes the better example: one with a good object, few findings, little difference between the two, a short
+    object."""
+    difference = (
+        round(1 - _likeness(example.obj, example.good), 1) if example.findings and example.good else 0
+    )
+    return example.good is None, len(example.findings), difference, _length(example.obj)
 
 
 @cache
@@ -72,8 +77,7 @@ def _examples(rule: type[Rule], loaded: LoadedPolicies) -> Iterator[Example]:
                     yield Example(policy.name, written.file, entries, spec.object, (), decision.object)
             elif decision.findings and spec.object:
                 good = _nearest_good(spec.object, ran, loaded.ruleset_of([alone]))
-                if good is not None:
-                    yield Example(policy.name, written.file, entries, spec.object, decision.findings, good)
+                yield Example(policy.name, written.file, entries, spec.object, decision.findings, good)
 
 
 def _alone(rule: type[Rule], policy: CompiledPolicy) -> CompiledPolicy | None:
@@ -114,11 +118,22 @@ def _nearest_good(
     passed = [
         spec.object
         for spec, decision in ran
-        if spec.object and not decision.findings and not decision.exempted and policies_about(spec, ruleset)
+        if spec.object
+        and _is_judged(spec.object, ruleset)
+        and not decision.findings
+        and not decision.exempted
+        and policies_about(spec, ruleset)
     ]
     return max(
         passed, key=lambda obj: (obj.get("kind") == bad.get("kind"), _likeness(obj, bad)), default=None
     )
+
+
+def _is_judged(obj: JSONObject, ruleset: Ruleset) -> bool:
+    """Whether the rule that is there alone has anything to do with objects of this kind."""
+    group, _, kind = kind_of(obj)
+    checks = [rule.check for policy in ruleset.policies for rule in policy.object_checks]
+    return not checks or any((group, kind) in check.kinds for check in checks)
 
 
 def _likeness(one: JSONObject, other: JSONObject) -> float:

@@ -112,9 +112,10 @@ def _example(rule: type[Rule], style: Style) -> Iterator[str]:
     yield ""
     for finding in example.findings:
         yield from _indented([style.yellow(f"{finding.field}: {finding.message}")])
-    yield ""
-    yield style.bold("  Follows it:")
-    yield from _indented(to_yaml(example.good).splitlines())
+    if example.good is not None:
+        yield ""
+        yield style.bold("  Follows it:")
+        yield from _indented(to_yaml(example.good).splitlines())
 
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:
