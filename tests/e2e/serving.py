@@ -44,6 +44,8 @@ class Serving:
         while not ready.wait(0.05):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
+                self.process.wait()
+                self.__exit__()
                 raise RuntimeError("gpuward serve did not start:\n" + "".join(self.log))
         return self
 
