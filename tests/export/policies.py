@@ -65,6 +65,11 @@ CHECKS: Mapping[str, list[Document]] = {
     ),
     "no-latest-tag": _rule("no-latest-tag"),
     "no-privileged": _rule("no-privileged"),
+    "no-secrets-in-environment": _rule("no-secrets-in-environment"),
+    "no-secrets-in-environment-allowed": _rule(
+        "no-secrets-in-environment",
+        {"allowedSecrets": ["public-*"], "secretVariables": ["MY_*", "key?"]},
+    ),
     "require-limits": _rule("require-limits"),
     "require-limits-requests": _rule(
         "require-limits", {"resources": ["memory"], "requests": ["cpu", "memory"]}
@@ -365,6 +370,28 @@ PODS: Mapping[str, Document] = {
     "host-path-without-mount": pod("hpw", volumes=_volume("/models")),
     "host-path-in-init": pod("hpi", volumes=_volume("/models"), initContainers=[_second(**_mount())]),
     **{f"image-{index}": pod(f"image-{index}", {"image": image}) for index, image in enumerate(_IMAGES)},
+    **{
+        f"variable-{index}": pod(f"variable-{index}", {"env": [variable]})
+        for index, variable in enumerate(
+            [
+                {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "t"}}},
+                {"name": "OTHER", "valueFrom": {"secretKeyRef": {"name": "public-hf", "key": "t"}}},
+                {"name": "HF_TOKEN", "valueFrom": {"configMapKeyRef": {"name": "hf", "key": "t"}}},
+                {"name": "hf_token", "value": "abc"},
+                {"name": "HF_TOKEN", "value": "TRUE"},
+                {"name": "HF_TOKEN", "value": "123456"},
+                {"name": "HF_TOKEN", "value": "$(OTHER)$(MORE)"},
+                {"name": "HF_TOKEN", "value": "x$(OTHER)"},
+                {"name": "HF_TOKEN"},
+                {"name": "TOKEN_PATH", "value": "/x"},
+                {"name": "my_thing", "value": "a\nb"},
+                {"name": "key1", "value": "abc"},
+            ]
+        )
+    },
+    "variables-from": pod("vf", {"envFrom": [{"secretRef": {"name": "all"}}]}),
+    "variables-from-public": pod("vfp", {"envFrom": [{"secretRef": {"name": "public-all"}}]}),
+    "variables-in-init": pod("vii", initContainers=[_second(env=[{"name": "A_SECRET", "value": "abc"}])]),
     "image-in-init": pod("iii", initContainers=[_second(image="evil.example/app")]),
     "image-volume": pod("iv", volumes=[{"name": "v", "image": {"reference": "evil.example/model"}}]),
     "good-image-volume": pod("giv", volumes=[{"name": "v", "image": {"reference": "ghcr.io/acme/model:3"}}]),
@@ -398,5 +425,5 @@ def pods_for(name: str) -> Mapping[str, Document]:
     """The pods to try a policy of ``all_policies`` on; not those that differ in what its checks do not look at."""
     if not name.startswith("match-"):
         return PODS
-    special = ("image-", "class-", "host-path-", "tolerates-")
+    special = ("image-", "class-", "host-path-", "tolerates-", "variable")
     return {called: each for called, each in PODS.items() if not called.startswith(special)}

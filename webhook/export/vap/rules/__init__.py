@@ -20,6 +20,7 @@ from webhook.export.vap.rules import (
     no_host_path,
     no_latest_tag,
     no_privileged,
+    no_secrets_in_environment,
     require_limits,
     required_labels,
 )
@@ -36,6 +37,7 @@ TRANSLATIONS: Final[Mapping[str, Callable[[Any, Target], Iterator[Demand]]]] = {
     "no-host-path": no_host_path.translate,
     "no-latest-tag": no_latest_tag.translate,
     "no-privileged": no_privileged.translate,
+    "no-secrets-in-environment": no_secrets_in_environment.translate,
     "require-limits": require_limits.translate,
     "required-labels": required_labels.translate,
 }
