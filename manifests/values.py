@@ -188,6 +188,9 @@ class Webhooks(Values):
     """Further CEL conditions (`name`, `expression`) that a request must meet."""
     extraRules: list[Object] = []
     """Further namespaced kinds to validate: a list of `apiGroups`, `apiVersions`, `resources`."""
+    mutatingRules: list[Object] = []
+    """Namespaced kinds other than pods that MutatingAdmissionPolicies in the policies folder change; as `extraRules`.
+    Asked about when they are created and updated; pods are when they are created."""
     annotations: Strings = {}
     """Annotations of the webhook configurations."""
 

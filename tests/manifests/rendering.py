@@ -57,6 +57,8 @@ MATRIX: dict[str, tuple[str, ...]] = {
         "webhooks.matchConditions[0].expression=request.userInfo.username != 'ci'",
         "webhooks.extraRules[0].apiGroups={example.com}", "webhooks.extraRules[0].apiVersions={*}",
         "webhooks.extraRules[0].resources={trainings}",
+        "webhooks.mutatingRules[0].apiGroups={apps}", "webhooks.mutatingRules[0].apiVersions={v1}",
+        "webhooks.mutatingRules[0].resources={deployments}",
     ),
     "the gate guarded": ("webhooks.guard=true",),
     "account of one's own": ("serviceAccount.create=false", "serviceAccount.name=mine", "rbac.create=false"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.engine.kubernetes.policies import JSON, binding, config_map, vap
+from tests.engine.kubernetes.policies import JSON, binding, config_map, map_binding, map_policy, vap
 from tests.server.inprocess import FakeNamespaces, ruleset_of, running
 from tests.server.reviews import body
 from webhook.adapters import policy_files
@@ -117,3 +118,28 @@ async def test_policies_and_their_parameters_follow_their_files(tmp_path: Path) 
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "patched"),
+    [
+        ("/mutate/enforce", True),
+        ("/mutate/warn", True),
+        ("/mutate/audit", False),
+        ("/validate/enforce", False),
+    ],
+)
+async def test_any_kind_is_changed_where_it_is_asked_for(tmp_path: Path, address: str, patched: bool) -> None:
+    labels = "Object{metadata: Object.metadata{labels: {'team': namespaceObject.metadata.labels.team}}}"
+    async with running(
+        ruleset_of(tmp_path, text(map_policy("p", labels), map_binding("p"))), NAMESPACES
+    ) as server:
+        response = (await server.post(address, config_map_review(namespace="ml-team"))).response
+    assert response["allowed"]
+    if patched:
+        assert response["patchType"] == "JSONPatch"
+        assert json.loads(base64.b64decode(response["patch"])) == [
+            {"op": "add", "path": "/metadata/labels", "value": {"team": "ml"}}
+        ]
+    else:
+        assert "patch" not in response

@@ -47,6 +47,37 @@ def binding(policy: str = "policy", *actions: str, name: str | None = None, **sp
     }
 
 
+def map_policy(name: str = "policy", *mutations: str, rules: list[JSON] | None = None, **spec: Any) -> JSON:
+    """A MutatingAdmissionPolicy about everything; a mutation that begins with ``[`` is a JSON Patch."""
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {"resourceRules": rules or [EVERYTHING]},
+            "mutations": [mutation(expression) for expression in mutations],
+            "reinvocationPolicy": "Never",
+            **spec,
+        },
+    }
+
+
+def mutation(expression: str) -> JSON:
+    if expression.startswith("["):
+        return {"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}
+    return {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
+
+
+def map_binding(policy: str = "policy", name: str | None = None, **spec: Any) -> JSON:
+    """A binding of the policy."""
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingAdmissionPolicyBinding",
+        "metadata": {"name": name or policy},
+        "spec": {"policyName": policy, **spec},
+    }
+
+
 def config_map(name: str, data: dict[str, str] | None = None, **metadata: Any) -> JSON:
     """A ConfigMap."""
     return {

@@ -17,40 +17,19 @@ from webhook.kube.accelerators import Catalog
 from webhook.policy.findings import Action, Mode
 from webhook.policy.rule import Context
 
-from .policies import EVERYTHING, JSON, compiled, config_map, judge, problems, warnings
+from .policies import (
+    EVERYTHING,
+    JSON,
+    compiled,
+    config_map,
+    judge,
+    map_binding,
+    map_policy,
+    problems,
+    warnings,
+)
 
 LABEL = "Object{metadata: Object.metadata{labels: {'seen': 'yes'}}}"
-
-
-def map_policy(name: str = "policy", *mutations: str, rules: list[JSON] | None = None, **spec: Any) -> JSON:
-    """A MutatingAdmissionPolicy about everything; a mutation that begins with ``[`` is a JSON Patch."""
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingAdmissionPolicy",
-        "metadata": {"name": name},
-        "spec": {
-            "matchConstraints": {"resourceRules": rules or [EVERYTHING]},
-            "mutations": [mutation(expression) for expression in mutations],
-            "reinvocationPolicy": "Never",
-            **spec,
-        },
-    }
-
-
-def mutation(expression: str) -> JSON:
-    if expression.startswith("["):
-        return {"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}
-    return {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
-
-
-def map_binding(policy: str = "policy", name: str | None = None, **spec: Any) -> JSON:
-    """A binding of the policy."""
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingAdmissionPolicyBinding",
-        "metadata": {"name": name or policy},
-        "spec": {"policyName": policy, **spec},
-    }
 
 
 def pod(**metadata: Any) -> JSON:
