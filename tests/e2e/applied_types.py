@@ -129,7 +129,7 @@ class _Condenser:
         if kind == "object":
             return self._map(schema)
         if kind in ("integer", "number"):
-            return "n"
+            return kind[0]
         if kind == "boolean":
             return "b"
         if kind == "string":

@@ -187,7 +187,13 @@ def test_a_configuration_is_merged(
             id="unknown-field",
         ),
         pytest.param(
-            DEPLOYMENT, {"spec": {"replicas": "1"}}, '.spec.replicas: expected number, got "1"', id="number"
+            DEPLOYMENT, {"spec": {"replicas": "1"}}, '.spec.replicas: expected integer, got "1"', id="number"
+        ),
+        pytest.param(
+            DEPLOYMENT,
+            {"spec": {"replicas": 1.5}},
+            ".spec.replicas: expected integer, got 1.5",
+            id="fraction",
         ),
         pytest.param(
             DEPLOYMENT, {"spec": {"paused": 1}}, ".spec.paused: expected boolean, got 1", id="boolean"

@@ -84,8 +84,9 @@ def _check_identities(items: list[Any], kind: ListType, path: str) -> None:
 def _is_scalar(value: Any, scalar: str) -> bool:
     if scalar == "string":
         return type(value) is str
-    if scalar == "number":
-        return type(value) in _NUMBERS
+    if scalar in ("number", "integer"):
+        # 2.0 is an integer to Kubernetes; 2.5 is found when its own structures are made of the result.
+        return type(value) is int or (type(value) is float and (scalar == "number" or value.is_integer()))
     if scalar == "boolean":
         return type(value) is bool
     return bool(scalar) and value is not None

@@ -4,7 +4,8 @@ The built-in kinds are in ``types.json``, which ``make types`` writes from the O
 1.36), and which is read when it is first asked for. Its notation, of one field:
 
 ===========  ===============================================================================================
-``s n b u``  a string, a number, a boolean, any scalar
+``s b u``    a string, a boolean, any scalar
+``n i``      a number; an integer
 ``d``        anything: what is a map is merged, what is a list is replaced
 ``x``        anything, replaced as a whole
 ``@T``       a type by its name; ``@!T`` the same, replaced as a whole; ``@+T`` the same, merged
@@ -82,13 +83,13 @@ class Type:
     """What may stand at a place: a scalar of some kind, a list, a map, or one of several."""
 
     scalar: str = ""
-    """``string``, ``number``, ``boolean`` or ``anything``; empty where it may be none."""
+    """``string``, ``number``, ``integer``, ``boolean`` or ``anything``; empty where it may be none."""
     list: ListType | None = None
     map: MapType | None = None
 
 
 _UNTYPED = Reference("x")
-_SCALARS: Final = {"s": "string", "n": "number", "b": "boolean", "u": _ANYTHING}
+_SCALARS: Final = {"s": "string", "n": "number", "i": "integer", "b": "boolean", "u": _ANYTHING}
 
 
 @cache
