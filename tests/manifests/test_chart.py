@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from manifests.generate import CHART, NAMESPACE
+from manifests.generate import CHART, NAMESPACE, render
 from tests.support import REPOSITORY, shipped_ruleset
 from webhook.adapters import policy_files
 from webhook.server.calls import read_target
@@ -191,6 +191,14 @@ def test_policies_are_added_replaced_and_left_out(helm: Path) -> None:
 )
 def test_values_that_cannot_be_meant_are_refused(helm: Path, values: tuple[str, ...], why: str) -> None:
     assert why in refusal(helm, *values)
+
+
+def test_policies_that_no_config_map_can_hold_are_refused(helm: Path, tmp_path: Path) -> None:
+    large = tmp_path / "large.yaml"
+    large.write_text("# a policy\n" * 100_000, encoding="utf-8")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        render(helm, "--set-file", rf"policies.files.large\.yaml={large}")
+    assert "more than a ConfigMap can hold" in refused.value.stderr
 
 
 def test_chart_can_be_part_of_another(helm: Path) -> None:
