@@ -1,0 +1,180 @@
+"""The doctor on a release in a real cluster, silent where all is well; the guard of the gate, as the chart has it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from manifests.generate import NAMESPACE, RELEASE
+from webhook.cli.main import main
+
+from .cluster import ControlPlane, KubectlError
+from .installation import Installation, Replica
+
+# There is no kubelet: processes stand in for the Deployment's pods, which are never ready.
+WITHOUT_KUBELET = {"replicas-missing"}
+
+DEVELOPER = ("--as", "ada", "--as-group", "developers", "--as-group", "system:authenticated")
+PLATFORM = ("--as", "grace", "--as-group", "gpuward:admins", "--as-group", "system:authenticated")
+
+NAMESPACE_EDITORS = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: namespace-editors}
+rules:
+  - {apiGroups: [""], resources: [namespaces], verbs: [get, create, update, patch, delete]}
+  - {apiGroups: [gpuward.dev], resources: ["*"], verbs: ["*"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: namespace-editors}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: namespace-editors}
+subjects:
+  - {kind: Group, name: developers, apiGroup: rbac.authorization.k8s.io}
+  - {kind: Group, name: "gpuward:admins", apiGroup: rbac.authorization.k8s.io}
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(
+    full_control_plane_of_module: ControlPlane, helm: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """A release that guards the gate."""
+    installation = Installation(full_control_plane_of_module, helm, tmp_path_factory.mktemp("doctor"))
+    installation.install("--set", "webhooks.guard=true")
+    yield installation
+    installation.uninstall()
+    installation.cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture(scope="module")
+def full_control_plane_of_module(control_plane: ControlPlane) -> ControlPlane:
+    if not control_plane.has_controller_manager:
+        pytest.skip(
+            "without controllers there are no ServiceAccount tokens' accounts and no pods of a Deployment"
+        )
+    return control_plane
+
+
+@pytest.fixture(scope="module")
+def replica(installed: Installation) -> Iterator[Replica]:
+    with installed.replica() as running:
+        installed.publish([running])
+        installed.cluster.wait_for(lambda: _trusted(installed), 60, "the API server to be told of the CA")
+        yield running
+    installed.publish([])
+
+
+def _trusted(installation: Installation) -> bool:
+    return all(
+        webhook["clientConfig"].get("caBundle")
+        for configuration in installation.configurations()
+        for webhook in configuration["webhooks"]
+    )
+
+
+def examine(installation: Installation, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    capsys.readouterr()
+    main(["doctor", "--kubeconfig", str(installation.cluster.kubeconfig), "-o", "json"])
+    shown = capsys.readouterr()
+    assert "could not be read" not in shown.err
+    return {one["code"] for one in json.loads(shown.out) if one["level"] != "note"}
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_release(
+    installed: Installation, replica: Replica, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert examine(installed, capsys) == WITHOUT_KUBELET
+
+
+def test_the_doctor_sees_what_is_wrong_in_the_cluster(
+    installed: Installation, replica: Replica, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = installed.cluster
+    cluster.kubectl("label", "namespace", "kube-system", "gpuward.dev/mode=enforced")
+    path = f"/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{RELEASE}"
+    before = cluster.api("GET", path)["webhooks"]
+    patch = [
+        {"op": "replace", "path": f"/webhooks/{i}/timeoutSeconds", "value": 30} for i in range(len(before))
+    ]
+    cluster.api("PATCH", path, patch, content_type="application/json-patch+json")
+    installed.publish([])
+    try:
+        assert {"unknown-mode", "long-timeout", "no-endpoints"} <= examine(installed, capsys)
+    finally:
+        cluster.kubectl("label", "namespace", "kube-system", "gpuward.dev/mode-")
+        undo = [
+            {"op": "replace", "path": f"/webhooks/{i}/timeoutSeconds", "value": webhook["timeoutSeconds"]}
+            for i, webhook in enumerate(before)
+        ]
+        cluster.api("PATCH", path, undo, content_type="application/json-patch+json")
+        installed.publish([replica])
+    assert examine(installed, capsys) == WITHOUT_KUBELET
+
+
+def test_an_account_that_may_read_little_is_told_what_was_left_out(
+    installed: Installation, replica: Replica, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = installed.cluster
+    token = cluster.kubectl("create", "token", "default", "-n", NAMESPACE).stdout.strip()
+    kubeconfig = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json").stdout)
+    kubeconfig["users"][0]["user"] = {"token": token}
+    file = tmp_path / "config"
+    file.write_text(json.dumps(kubeconfig), encoding="utf-8")
+    assert main(["doctor", "--kubeconfig", str(file)]) == 2
+    shown = capsys.readouterr().err
+    assert "objects of kind ValidatingWebhookConfiguration could not be read" in shown
+
+
+def test_only_the_platform_team_changes_modes(installed: Installation, replica: Replica) -> None:
+    cluster = installed.cluster
+    cluster.apply(NAMESPACE_EDITORS)
+    name = cluster.create_namespace("guarded-", {"gpuward.dev/mode": "enforce"})
+    cluster.wait_for(lambda: _refused(cluster, name, "gpuward.dev/mode=audit"), 30, "the guard to be called")
+    for change in ("gpuward.dev/mode-", "gpuward.dev/mode=warn", "gpuward.dev/other=x"):
+        with pytest.raises(KubectlError, match="may not be"):
+            cluster.kubectl("label", "namespace", name, change, "--overwrite", *DEVELOPER)
+    cluster.kubectl("label", "namespace", name, "team=vision", *DEVELOPER)
+    cluster.kubectl("label", "namespace", name, "gpuward.dev/mode=warn", "--overwrite", *PLATFORM)
+    with pytest.raises(KubectlError, match="may not be"):
+        cluster.apply(_namespace(f"{name}-2", {"gpuward.dev/mode": "audit"}), None, *DEVELOPER)
+    cluster.apply(_namespace(f"{name}-3", {}), None, *DEVELOPER)
+    cluster.kubectl("delete", "namespace", f"{name}-3", "--wait=false", *DEVELOPER)
+
+
+def test_only_the_platform_team_writes_policies(installed: Installation, replica: Replica) -> None:
+    cluster = installed.cluster
+    cluster.apply(NAMESPACE_EDITORS)
+    cluster.kubectl("wait", "--for=condition=Established", "crd/policies.gpuward.dev", "--timeout=30s")
+    policy = {
+        "apiVersion": "gpuward.dev/v1alpha1",
+        "kind": "Policy",
+        "metadata": {"name": "house-rules"},
+        "spec": {"validate": [{"rule": "no-latest-tag"}]},
+    }
+    cluster.wait_for(
+        lambda: (
+            "may not be created"
+            in cluster.apply(policy, None, *DEVELOPER, "--dry-run=server", check=False).stderr
+        ),
+        30,
+        "the guard to be called",
+    )
+    cluster.apply(policy, None, *PLATFORM)
+    with pytest.raises(KubectlError, match="may not be"):
+        cluster.kubectl("delete", "policies.gpuward.dev", "house-rules", *DEVELOPER)
+    cluster.kubectl("delete", "policies.gpuward.dev", "house-rules", *PLATFORM)
+
+
+def _namespace(name: str, labels: dict[str, str]) -> dict[str, object]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def _refused(cluster: ControlPlane, name: str, change: str) -> bool:
+    done = cluster.kubectl(
+        "label", "namespace", name, change, "--overwrite", "--dry-run=server", *DEVELOPER, check=False
+    )
+    return done.returncode != 0 and "may not be changed" in done.stderr
