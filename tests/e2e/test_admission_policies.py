@@ -23,6 +23,7 @@ _OUR_OWN = (
     "authorizer is not available",
     "there is another ValidatingAdmissionPolicy",
     "there is no ValidatingAdmissionPolicy",
+    "there is no MutatingAdmissionPolicy",
     "has no kind",
     "live in no namespace",
     "must be one of critical",

@@ -16,7 +16,12 @@ from pydantic_core import core_schema
 
 from webhook.policy.case import PolicyCase
 from webhook.policy.descriptions import field_descriptions, one_paragraph
-from webhook.policy.kubernetes.documents import ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding
+from webhook.policy.kubernetes.documents import (
+    MutatingAdmissionPolicy,
+    MutatingAdmissionPolicyBinding,
+    ValidatingAdmissionPolicy,
+    ValidatingAdmissionPolicyBinding,
+)
 from webhook.policy.model import (
     AcceleratorCatalog,
     BreakGlass,
@@ -41,6 +46,8 @@ _DOCUMENTS: Final[tuple[type[BaseModel], ...]] = (
     WorkloadCatalog,
     ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,
+    MutatingAdmissionPolicy,
+    MutatingAdmissionPolicyBinding,
     PolicyCase,
 )
 

@@ -393,6 +393,11 @@ def test_the_namespace_mode_is_a_ceiling_for_failures() -> None:
             id="delete",
         ),
         pytest.param(
+            map_policy("p", LABEL, reinvocationPolicy=None),
+            "spec.reinvocationPolicy: is required; write Never or IfNeeded",
+            id="no-reinvocation",
+        ),
+        pytest.param(
             map_policy("p", LABEL, reinvocationPolicy="Always"), "spec.reinvocationPolicy", id="reinvocation"
         ),
         pytest.param(

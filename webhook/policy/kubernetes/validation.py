@@ -99,6 +99,8 @@ def mutating_policy_problems(policy: MutatingAdmissionPolicy) -> Iterator[Proble
         yield Problem(("spec", "mutations"), "is required", "write at least one mutation")
     for i, mutation in enumerate(spec.mutations or ()):
         yield from _mutation_problems(mutation, ("spec", "mutations", i))
+    if spec.reinvocationPolicy is None:
+        yield Problem(("spec", "reinvocationPolicy"), "is required", "write Never or IfNeeded")
 
 
 def mutating_binding_problems(binding: MutatingAdmissionPolicyBinding) -> Iterator[Problem]:
