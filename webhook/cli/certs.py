@@ -30,7 +30,7 @@ _EPILOG: Final = """examples:
 _POLL_SECONDS: Final = 2.0
 _TRIES: Final = 10
 _CONFLICT: Final = 409
-_NAMESPACE: Final = "gpuward"
+_NAMESPACE: Final = "gpuward-system"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
