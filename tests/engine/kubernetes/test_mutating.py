@@ -7,6 +7,7 @@ from typing import Any
 import jsonpatch
 import pytest
 
+from webhook.engine.break_glass import compile_break_glass
 from webhook.engine.compile import compile_policy
 from webhook.engine.decision import Decision, Facts, Phase
 from webhook.engine.kubernetes.admission import KubernetesAdmission
@@ -427,3 +428,40 @@ def test_older_versions_are_accepted() -> None:
         for document in documents:
             document["apiVersion"] = f"admissionregistration.k8s.io/{version}"
         assert judge(documents, pod()).patch
+
+
+def test_who_breaks_the_glass_is_admitted_as_they_wrote_it() -> None:
+    glass = compile_break_glass(
+        {
+            "apiVersion": "gpuward.dev/v1alpha1",
+            "kind": "BreakGlass",
+            "metadata": {"name": "on-call"},
+            "spec": {"reason": "emergencies", "users": ["ada"]},
+        }
+    )
+    found = compiled(map_policy("p", LABEL), map_binding("p"))
+    admission = KubernetesAdmission((), [policy for _, policy in found.mutating])
+    ruleset = Ruleset((), Catalog([]), break_glass=[glass], kubernetes=admission)
+
+    decision = review(request_for(pod(), username="ada"), ruleset, Facts(mode=Mode.ENFORCE))
+
+    assert decision.patch == ()
+    assert decision.would_patch
+    assert decision.break_glass is not None
+
+
+def test_a_second_round_follows_own_mutations_where_the_first_could_do_nothing() -> None:
+    documents = [
+        map_policy(
+            "p",
+            "Object{metadata: Object.metadata{annotations: {'copy': object.metadata.labels.own}}}",
+            reinvocationPolicy="IfNeeded",
+            failurePolicy="Ignore",
+        ),
+        map_binding("p"),
+    ]
+
+    decision = judge_with_own(documents, [own_label("own")], pod())
+
+    assert decision.object is not None
+    assert decision.object["metadata"]["annotations"] == {"copy": "own"}

@@ -1,9 +1,9 @@
 """Changing an object by MutatingAdmissionPolicies, as the API server does it.
 
-Policies run in the order of their names, each on what those before it made. Which policies and bindings are asked is
-decided on the object as it came, ``matchConditions`` on the object as it is by then. A mutation that fails leaves the
-object as it was, and the policy's next one is tried all the same: with ``failurePolicy`` Fail the request is refused
-for it anyway.
+Policies run in the order of their names (the API server has none), each on what those before it made. Which policies
+and bindings are asked is decided on the object as it came, ``matchConditions`` on the object as it is by then. A
+mutation that fails leaves the object as it was, and the policy's next one is tried all the same: with
+``failurePolicy`` Fail the request is refused for it anyway.
 
 Source: k8s.io/apiserver ``pkg/admission/plugin/policy/mutating``.
 """
@@ -37,7 +37,7 @@ class Rounds:
     ``by`` names (policy, mutation) of every change, ``findings`` what went wrong.
     """
 
-    __slots__ = ("_again", "_facts", "_mode", "_policies", "_request", "by", "findings", "obj")
+    __slots__ = ("_again", "_facts", "_mode", "_policies", "_ran", "_request", "by", "findings", "obj")
 
     def __init__(
         self, policies: Sequence[MutatingPolicy], request: AdmissionRequest, facts: Facts, mode: Mode
@@ -51,12 +51,13 @@ class Rounds:
         self.obj = first.obj
         self.by = tuple(dict.fromkeys(first.by))
         self.findings = tuple(first.findings)
-        self._again = first.again if first.ran else set[Key]()
+        self._again = first.again
+        self._ran = first.ran
 
     def second(self, obj: JSONObject) -> JSONObject:
         """The second round, on the object as it is by then."""
         again = [policy for policy in self._policies if policy.reinvoked]
-        if not self._again or not again:
+        if not self._again or not (self._ran or obj is not self.obj):
             return obj
         found = mutate(again, Incoming(self._request, self._facts, obj), self._mode, self._again)
         self.by = tuple(dict.fromkeys((*self.by, *found.by)))
