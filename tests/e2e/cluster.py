@@ -398,6 +398,28 @@ class ControlPlane:
         for existing in self.api("GET", f"{slices}?labelSelector={selector}")["items"]:
             if existing["metadata"]["name"] not in names:
                 self.api("DELETE", f"{slices}/{existing['metadata']['name']}")
+        if self._minor < 33:
+            # API servers of these releases call Services through the Endpoints object. The controller writes it when
+            # pods of the Service change, of which none ever becomes ready here.
+            self._server_side_apply(
+                f"/api/v1/namespaces/{namespace}/endpoints/{name}",
+                {
+                    "apiVersion": "v1",
+                    "kind": "Endpoints",
+                    "metadata": {"name": name},
+                    "subsets": [
+                        {
+                            "addresses": [{"ip": address}],
+                            "ports": [{"name": port_name, "port": target, "protocol": "TCP"}],
+                        }
+                        for address, target in wanted
+                    ],
+                },
+            )
+
+    @property
+    def _minor(self) -> int:
+        return int(self.assets.version.split(".")[1])
 
     def install_webhooks(
         self,

@@ -1,7 +1,7 @@
 // One binary that is a whole Kubernetes control plane, for the end-to-end tests.
 //
 // It runs the program it is called as: kube-apiserver, kube-controller-manager, kube-scheduler, kubectl or
-// etcd. build.py makes one symbolic link a program. Each is the upstream main function, unchanged; sharing
+// etcd. build.py makes one symbolic link a program. Each is the upstream main function; sharing
 // one binary saves linking (and caching) the same 2,700 packages five times.
 package main
 
@@ -20,7 +20,6 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"  // kubernetes_build_info
 
 	"k8s.io/component-base/cli"
-	"k8s.io/component-base/logs"
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
@@ -38,8 +37,7 @@ var programs = map[string]func(){
 }
 
 func runKubectl() {
-	// Upstream reads the verbosity before it builds the command, so that plugin look-up logs at that level too.
-	logs.GlogSetter(kubectl.GetLogVerbosity(os.Args)) //nolint:errcheck // as upstream
+	// Upstream also reads the verbosity beforehand, for the look-up of plugins; 1.32 does that elsewhere.
 	if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
 		kubectlutil.CheckErr(err)
 	}
