@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: help demo test lint docs manifests types bench profile run pins clean
+.PHONY: help demo test lint docs manifests types bench profile chaos run pins clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -65,6 +65,9 @@ bench: $(DEV) ## reviews a second against a constant server, in one run (ARGS=--
 
 profile: $(DEV) ## where the time of a review goes, function by function
 	@$(BIN)/python -m tests.bench.profile_review $(ARGS)
+
+chaos: $(DEV) ## what goes wrong, planned or not, under load on a real API server (ARGS="--only kill")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 run: $(RUNTIME) ## serve on localhost with a throw-away certificate and the shipped policies
 	@$(BIN)/python -m webhook serve --dev --no-cluster --default-mode enforce

@@ -11,12 +11,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 from certs.inspect import read_certificates
 from certs.install import data_of
+from certs.mint import mint_ca, mint_leaf
 from certs.renew import Stored
 from tests.support import POLICIES
 from webhook.cli.main import main
@@ -222,6 +224,51 @@ POD = {
 }
 
 
+# What somebody may have written into a `caBundle`.
+RUBBISH = {
+    "no PEM": b"rubbish",
+    "empty": b"",
+    "another CA": mint_ca("somebody else", datetime.now(UTC)).certificate,
+}
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=500)
+OLD_CA = mint_ca("of long ago", LONG_AGO)
+FRESH_CA = mint_ca("of today", datetime.now(UTC))
+
+
+def expired_leaf(before: Stored) -> dict[str, bytes]:
+    ca = mint_ca("still good", datetime.now(UTC) - timedelta(days=100))
+    leaf = mint_leaf(ca, ["x"], datetime.now(UTC) - timedelta(days=95))
+    return {"ca.crt": ca.certificate, "ca.key": ca.key, "tls.crt": leaf.certificate, "tls.key": leaf.key}
+
+
+def all_expired(before: Stored) -> dict[str, bytes]:
+    leaf = mint_leaf(OLD_CA, ["x"], LONG_AGO)
+    return {
+        "ca.crt": OLD_CA.certificate, "ca.key": OLD_CA.key, "tls.crt": leaf.certificate, "tls.key": leaf.key
+    }  # fmt: skip
+
+
+def wrong_ca(before: Stored) -> dict[str, bytes]:
+    return {**before.data(), "ca.crt": FRESH_CA.certificate}
+
+
+def key_of_another(before: Stored) -> dict[str, bytes]:
+    return {**before.data(), "tls.key": FRESH_CA.key}
+
+
+# What may have become of the Secret.
+DAMAGED: dict[str, Callable[[Stored], dict[str, bytes]]] = {
+    "expired leaf": expired_leaf,
+    "everything expired": all_expired,
+    "wrong CA": wrong_ca,
+    "key of another certificate": key_of_another,
+    "no CA key": lambda before: {**before.data(), "ca.key": b""},
+    "rubbish": lambda before: dict.fromkeys(before.data(), b"rubbish"),
+    "empty": lambda before: dict.fromkeys(before.data(), b""),
+}
+
+
 class Installation:
     """gpuward in a namespace of its own, with as few rights as it needs, called through its Service."""
 
@@ -269,6 +316,13 @@ class Installation:
             [("127.0.0.1", served.port) for served in self.replicas],
             self.name,
         )
+
+    def damage(self, how: Callable[[Stored], dict[str, bytes]]) -> None:
+        """Overwrite the Secret, with what `how` makes of it; see DAMAGED."""
+        data = how(stored(self.cluster, self.namespace))
+        body = {"data": {key: base64.b64encode(value).decode() for key, value in data.items()}}
+        path = f"/api/v1/namespaces/{self.namespace}/secrets/{SECRET}"
+        self.cluster.api("PATCH", path, body, content_type="application/merge-patch+json")
 
     def certs(self, *arguments: str) -> int:
         kubeconfig = ("--kubeconfig", str(self.cluster.kubeconfig))

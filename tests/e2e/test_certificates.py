@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import trustme
 
-from certs.mint import mint_ca, mint_leaf
+from certs.mint import mint_leaf
 from certs.renew import Stored
 from tests.e2e.certificates import (
     CONFIGURATIONS,
+    DAMAGED,
+    FRESH_CA,
     POD,
+    RUBBISH,
     SECRET,
     SERVICE,
     Installation,
@@ -107,13 +109,6 @@ def test_a_deleted_secret_is_made_anew_and_no_call_fails(gpuward: Installation) 
     assert stored(gpuward.cluster, gpuward.namespace).bundle != before.bundle
 
 
-RUBBISH = {
-    "no PEM": b"rubbish",
-    "empty": b"",
-    "another CA": mint_ca("somebody else", datetime.now(UTC)).certificate,
-}
-
-
 @pytest.mark.parametrize("pem", RUBBISH.values(), ids=RUBBISH)
 def test_a_bundle_that_somebody_overwrote_is_mended(gpuward: Installation, pem: bytes) -> None:
     gpuward.settle()
@@ -124,53 +119,13 @@ def test_a_bundle_that_somebody_overwrote_is_mended(gpuward: Installation, pem: 
     gpuward.cluster.wait_for(gpuward.creates_a_pod, 20, "pods to come through again")
 
 
-LONG_AGO = datetime.now(UTC) - timedelta(days=500)
-OLD_CA = mint_ca("of long ago", LONG_AGO)
-FRESH_CA = mint_ca("of today", datetime.now(UTC))
-
-
-def _expired_leaf(before: Stored) -> dict[str, bytes]:
-    ca = mint_ca("still good", datetime.now(UTC) - timedelta(days=100))
-    leaf = mint_leaf(ca, ["x"], datetime.now(UTC) - timedelta(days=95))
-    return {"ca.crt": ca.certificate, "ca.key": ca.key, "tls.crt": leaf.certificate, "tls.key": leaf.key}
-
-
-def _all_expired(before: Stored) -> dict[str, bytes]:
-    leaf = mint_leaf(OLD_CA, ["x"], LONG_AGO)
-    return {
-        "ca.crt": OLD_CA.certificate, "ca.key": OLD_CA.key, "tls.crt": leaf.certificate, "tls.key": leaf.key
-    }  # fmt: skip
-
-
-def _wrong_ca(before: Stored) -> dict[str, bytes]:
-    return {**before.data(), "ca.crt": FRESH_CA.certificate}
-
-
-def _key_of_another(before: Stored) -> dict[str, bytes]:
-    return {**before.data(), "tls.key": FRESH_CA.key}
-
-
-DAMAGED: dict[str, Callable[[Stored], dict[str, bytes]]] = {
-    "expired leaf": _expired_leaf,
-    "everything expired": _all_expired,
-    "wrong CA": _wrong_ca,
-    "key of another certificate": _key_of_another,
-    "no CA key": lambda before: {**before.data(), "ca.key": b""},
-    "rubbish": lambda before: dict.fromkeys(before.data(), b"rubbish"),
-    "empty": lambda before: dict.fromkeys(before.data(), b""),
-}
-
-
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_secret_is_mended_and_no_call_fails(
     gpuward: Installation, damage: Callable[[Stored], dict[str, bytes]]
 ) -> None:
     gpuward.settle()
-    data = damage(stored(gpuward.cluster, gpuward.namespace))
-    body = {"data": {key: base64.b64encode(value).decode() for key, value in data.items()}}
-    path = f"/api/v1/namespaces/{gpuward.namespace}/secrets/{SECRET}"
     with gpuward.load() as load:
-        gpuward.cluster.api("PATCH", path, body, content_type="application/merge-patch+json")
+        gpuward.damage(damage)
         gpuward.settle()
     assert load.failures == []
 
