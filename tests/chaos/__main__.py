@@ -11,17 +11,20 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from tests.bench import machine
 from tests.e2e.certificates import DAMAGED, RUBBISH
 from tests.e2e.cluster import ControlPlane
 from tests.e2e.controlplane import assets
 
-from . import planned, unplanned
+from . import hostile, planned, unplanned
 from .fleet import Fleet
 from .report import Row, table
 
 Run = Callable[[], Row]
+
+_HOSTILE: Final = 1_000_000
 
 
 class Stage:
@@ -59,6 +62,7 @@ def scenarios(stage: Stage) -> Iterator[tuple[str, Run]]:
     yield "secret-deleted", lambda: unplanned.deleted_secret(stage.fleet())
     for name in RUBBISH:
         yield f"bundle-{_short(name)}", lambda name=name: unplanned.overwritten_bundle(stage.fleet(), name)
+    yield "hostile", lambda: hostile.mutated_reviews(stage.folder / "hostile", _HOSTILE)
 
 
 def _short(name: str) -> str:

@@ -26,6 +26,9 @@ STOP_SECONDS = 15
 class Serving:
     """One `gpuward serve` with these arguments and environment variables. A context manager."""
 
+    wrapper: Sequence[str] = ()
+    """A program, with its arguments, that starts another with something changed: `prlimit`, `env`, a shell."""
+
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._command = [sys.executable, "-m", "webhook", "serve", *arguments]
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
@@ -34,8 +37,8 @@ class Serving:
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
-            self._command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, env=self._environment,
+            [*self.wrapper, *self._command], cwd=REPOSITORY, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self._environment,
         )  # fmt: skip
         ready = threading.Event()
         self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
@@ -52,10 +55,14 @@ class Serving:
     def _read(self, ready: threading.Event) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.log.append(line)
+            self._keep(line)
             if found := READY.search(line):
                 self.port = int(found[1])
                 ready.set()
+
+    def _keep(self, line: str) -> None:
+        """What is done with each line that it prints."""
+        self.log.append(line)
 
     @property
     def admin_url(self) -> str:

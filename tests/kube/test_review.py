@@ -80,6 +80,10 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "empty uid": (_body(envelope(uid="")), "request.uid"),
     "uid of another type": (_body(envelope(uid=7)), "request.uid"),
     "no kind of object": (_body(envelope(kind={})), "request.kind"),
+    "an operation that is no text": (
+        _body(envelope(operation=["CREATE"])),
+        "request.operation must be one of",
+    ),
     "unknown operation": (
         _body(envelope(operation="PATCH")),
         'must be one of CONNECT, CREATE, DELETE, UPDATE, not "PATCH"',

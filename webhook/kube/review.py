@@ -89,7 +89,7 @@ def _request(request: JSONObject) -> AdmissionRequest:
     if not text(kind, "kind") or not text(kind, "version"):
         raise MalformedReview("request.kind must name a group, version and kind", uid)
     operation = request.get("operation")
-    if operation not in OPERATIONS:
+    if type(operation) is not str or operation not in OPERATIONS:
         raise MalformedReview(
             f"request.operation must be one of {', '.join(sorted(OPERATIONS))}, not {_shown(operation)}", uid
         )
