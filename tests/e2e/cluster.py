@@ -374,9 +374,12 @@ class ControlPlane:
         Endpoints that Kubernetes itself makes of the Service's pods are left alone: without a kubelet no pod is ready.
         """
         wanted = list(endpoints)
-        managed = "endpointslice.kubernetes.io/managed-by=gpuward-e2e"
+        labels = {
+            "kubernetes.io/service-name": name,
+            "endpointslice.kubernetes.io/managed-by": "gpuward-e2e",
+        }
         slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
-        selector = urllib.parse.quote(f"kubernetes.io/service-name={name},{managed}")
+        selector = urllib.parse.quote(",".join(f"{key}={value}" for key, value in labels.items()))
         names = {
             f"{name}-{target}-{address.replace(':', '-')}": (address, target) for address, target in wanted
         }
@@ -388,7 +391,7 @@ class ControlPlane:
                     "kind": "EndpointSlice",
                     "metadata": {
                         "name": slice_name,
-                        "labels": dict([("kubernetes.io/service-name", name), managed.split("=")]),
+                        "labels": labels,
                     },
                     "addressType": "IPv6" if ":" in address else "IPv4",
                     "ports": [{"name": port_name, "port": target, "protocol": "TCP"}],
