@@ -175,6 +175,8 @@ class Webhooks(Values):
     clusterScopedMode: Literal["", "audit", "warn", "enforce"] = ""
     """Mode for cluster-scoped kinds (ClusterRole, NodePool ...), which have no namespace whose label could say; never
     `Fail`. Empty: they are not asked about."""
+    clusterScopedRules: list[Object] = []
+    """Further cluster-scoped kinds to validate in that mode; as `extraRules`."""
     guard: bool = False
     """Ask about labels `gpuward.dev/*` of namespaces and about gpuward's own custom resources, so that the policy
     `opening-the-gate` can say who may change them. Edit whom it excludes first: by default `system:masters`,
@@ -187,7 +189,8 @@ class Webhooks(Values):
     matchConditions: list[Object] = []
     """Further CEL conditions (`name`, `expression`) that a request must meet."""
     extraRules: list[Object] = []
-    """Further namespaced kinds to validate: a list of `apiGroups`, `apiVersions`, `resources`."""
+    """Further namespaced kinds to validate: a list of `apiGroups`, `apiVersions`, `resources` and, where they are not
+    CREATE and UPDATE, `operations`. What ValidatingAdmissionPolicies in the policies folder are about, for one."""
     mutatingRules: list[Object] = []
     """Namespaced kinds other than pods that MutatingAdmissionPolicies in the policies folder change; as `extraRules`.
     Asked about when they are created and updated; pods are when they are created."""

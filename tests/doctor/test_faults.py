@@ -178,6 +178,10 @@ ERRORS: dict[str, tuple[str, Break]] = {
         "permission-missing",
         lambda i: i["ClusterRole gpuward"]["rules"][1].update(resourceNames=["another"]),
     ),
+    "may not read policies": (
+        "permission-missing",
+        lambda i: i.container["args"].append("--policy-resources"),
+    ),
     "bound to nobody": ("permission-missing", lambda i: i["ClusterRoleBinding gpuward"].update(subjects=[])),
     "no validation at all": (
         "no-configuration",

@@ -33,6 +33,14 @@ def needs(server: Server) -> Iterator[Need]:
             "namespaces",
             "without the labels of namespaces no policy can select them",
         )
+    if "policy-resources" in flags:
+        for resource in ("acceleratorcatalogs", "policies", "policyexceptions", "workloadcatalogs"):
+            yield Need(
+                ("get", "list", "watch"), "gpuward.dev", resource, "policies in custom resources are not read"
+            )
+            yield Need(
+                ("patch",), "gpuward.dev", f"{resource}/status", "nobody is told what is wrong with one"
+            )
     secret = flags.get("cert-secret", "")
     if secret:
         namespace, _, name = secret.rpartition("/")
@@ -105,10 +113,16 @@ def _allows(rule: JSONObject, verb: str, need: Need) -> bool:
     return (
         _has(rule, "verbs", verb)
         and _has(rule, "apiGroups", need.group)
-        and _has(rule, "resources", need.resource)
+        and (_has(rule, "resources", need.resource) or _has_subresource(rule, need.resource))
         # A rule for certain names allows no list, and no create, of any.
         and (not names or (need.name in names))
     )
+
+
+def _has_subresource(rule: JSONObject, resource: str) -> bool:
+    """Whether a rule for ``*/SUBRESOURCE`` covers it."""
+    _, slash, subresource = resource.partition("/")
+    return bool(slash) and f"*/{subresource}" in strings(rule, "resources")
 
 
 def _has(rule: JSONObject, field: str, wanted: str) -> bool:

@@ -119,7 +119,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     {{- else if eq .webhook "validate" }}
     # Finalizers must be removable, whatever a policy says of the object by now.
     - name: not-being-deleted
-      expression: "!has(object.metadata.deletionTimestamp)"
+      expression: "!(request.operation in ['CREATE', 'UPDATE']) || !has(object.metadata.deletionTimestamp)"
     # Updates of status, finalizers or owners change nothing that is judged; controllers make many of them.
     - name: something-changed
       expression: >-
@@ -137,7 +137,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     - apiGroups: {{ toJson .apiGroups }}
       apiVersions: {{ toJson .apiVersions }}
       resources: {{ toJson .resources }}
-      operations: {{ toJson $.operations }}
+      operations: {{ toJson (default $.operations .operations) }}
       scope: {{ $.scope | quote }}
     {{- end }}
 {{- end -}}
