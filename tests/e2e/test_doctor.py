@@ -20,6 +20,22 @@ WITHOUT_KUBELET = {"replicas-missing"}
 DEVELOPER = ("--as", "ada", "--as-group", "developers", "--as-group", "system:authenticated")
 PLATFORM = ("--as", "grace", "--as-group", "gpuward:admins", "--as-group", "system:authenticated")
 
+PRIVILEGED = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "notebook"},
+    "spec": {
+        "containers": [
+            {
+                "name": "notebook",
+                "image": "ghcr.io/example/notebook:1",
+                "securityContext": {"privileged": True},
+                "resources": {"limits": {"cpu": "1", "memory": "1Gi"}},
+            }
+        ]
+    },
+}
+
 NAMESPACE_EDITORS = """
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -44,7 +60,9 @@ def installed(
 ) -> Iterator[Installation]:
     """A release that guards the gate."""
     installation = Installation(full_control_plane_of_module, helm, tmp_path_factory.mktemp("doctor"))
-    installation.install("--set", "webhooks.guard=true")
+    # What a rotation waits for, in seconds instead of minutes.
+    quick = "server.extraArgs={--cert-poll=200ms,--cert-trust-delay=1s,--cert-overlap=4s}"
+    installation.install("--set", "webhooks.guard=true", "--set", quick)
     yield installation
     installation.uninstall()
     installation.cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false", "--ignore-not-found")
@@ -127,6 +145,36 @@ def test_an_account_that_may_read_little_is_told_what_was_left_out(
     assert main(["doctor", "--kubeconfig", str(file)]) == 2
     shown = capsys.readouterr().err
     assert "objects of kind ValidatingWebhookConfiguration could not be read" in shown
+
+
+@pytest.mark.parametrize("further", [(), ("--ca",)], ids=["the leaf", "the CA as well"])
+def test_the_certificates_of_a_release_are_rotated_while_it_enforces(
+    installed: Installation,
+    replica: Replica,
+    further: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cluster = installed.cluster
+    name = cluster.create_namespace("rotated-", {"gpuward.dev/mode": "enforce"})
+    secret = f"/api/v1/namespaces/{NAMESPACE}/secrets/{RELEASE}-certs"
+    before = cluster.api("GET", secret)["data"]
+    rotated = [
+        "certs",
+        "rotate",
+        "--wait",
+        "-n",
+        NAMESPACE,
+        "--kubeconfig",
+        str(cluster.kubeconfig),
+        *further,
+    ]
+    assert main(rotated) == 0
+    after = cluster.api("GET", secret)["data"]
+    assert after["tls.crt"] != before["tls.crt"]
+    assert (after["ca.crt"] != before["ca.crt"]) is bool(further)
+    with pytest.raises(KubectlError, match="no-privileged"):
+        cluster.apply(PRIVILEGED, name, "--dry-run=server")
+    assert examine(installed, capsys) == WITHOUT_KUBELET
 
 
 def test_only_the_platform_team_changes_modes(installed: Installation, replica: Replica) -> None:
