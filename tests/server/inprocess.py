@@ -17,12 +17,14 @@ from webhook.adapters.metrics import Metrics
 from webhook.adapters.namespaces import Namespace, NamespaceLookupError, Namespaces, namespace_from_object
 from webhook.engine.ruleset import Ruleset
 from webhook.policy.findings import Mode
+from webhook.server.accept import Acceptor
 from webhook.server.admission import Admission
 from webhook.server.app import WebhookApp
 from webhook.server.connections import Listener
 from webhook.server.health import Health
-from webhook.server.limits import Gate
+from webhook.server.limits import MAX_CONNECTIONS, Gate
 from webhook.server.record import Recorder
+from webhook.server.run import bind
 
 
 class FakeNamespaces:
@@ -85,6 +87,7 @@ async def running(
     default_mode: Mode | None = None,
     exempt: tuple[str, ...] = (),
     gate: Gate | None = None,
+    max_connections: int = MAX_CONNECTIONS,
 ) -> AsyncIterator[Running]:
     """A server on a free port, without TLS."""
     gate = gate or Gate()
@@ -99,14 +102,16 @@ async def running(
         exempt=exempt,
     )
     app = WebhookApp(admission, Health([]), recorder)
-    listener = Listener(app.answer)
-    server = await asyncio.get_running_loop().create_server(listener, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
+    listener = Listener(app.answer, closed=metrics.connection_closed)
+    (listening,) = bind("127.0.0.1", 0)
+    port = listening.getsockname()[1]
+    acceptor = Acceptor(listening, listener, max_connections)
+    acceptor.start()
     try:
         async with aiohttp.ClientSession() as session:
             yield Running(f"http://127.0.0.1:{port}", session, metrics, gate, app, port)
     finally:
-        server.close()
+        acceptor.close()
         await listener.shutdown(1)
         admission.close()
 

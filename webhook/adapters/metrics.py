@@ -64,6 +64,15 @@ class Metrics:
         self.in_flight: Final = Gauge(
             "gpuward_admission_in_flight", "Admission calls under way now.", registry=registry
         )
+        self.connections: Final = Gauge(
+            "gpuward_connections", "Connections to the webhook's port that are open now.", registry=registry
+        )
+        self._closed_connections: Final = Counter(
+            "gpuward_connections_closed",
+            "Connections to the webhook's port that the server ended or did not take, by reason.",
+            ["reason"],
+            registry=registry,
+        )
         self._findings: Final = Counter(
             "gpuward_findings",
             "Violations found, by what was done about them. Dry runs are not counted.",
@@ -182,6 +191,10 @@ class Metrics:
                 self._reviewed[key] = kept
         kept[0].inc()
         kept[1].observe(seconds)
+
+    def connection_closed(self, reason: str) -> None:
+        """Count a connection that was ended, or not taken, because of a limit."""
+        self._closed_connections.labels(reason).inc()
 
     def call_failed(self, webhook: str, code: int) -> None:
         """Count one call that got no review. ``webhook`` is empty where the address names none."""

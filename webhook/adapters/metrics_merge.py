@@ -29,6 +29,7 @@ class Family(TypedDict):
 _ADDED_GAUGES: Final = frozenset(
     {
         "gpuward_admission_in_flight",
+        "gpuward_connections",
         "gpuward_log_lines_dropped",
         "gpuward_namespace_watch_failures",
         "gpuward_policy_resource_watch_failures",

@@ -24,7 +24,7 @@ from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS
 from webhook.cli.policies import add_policies_argument
 from webhook.kube.duration import parse_duration
 from webhook.policy.findings import Mode
-from webhook.server.limits import MAX_IN_FLIGHT
+from webhook.server.limits import MAX_CONNECTIONS, MAX_IN_FLIGHT
 
 if TYPE_CHECKING:
     from certs.renew import Wanted
@@ -106,6 +106,10 @@ def _add_serving_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max-in-flight", type=_count, default=MAX_IN_FLIGHT, metavar="N",
         help=f"reviews at once in each worker; more are answered 503 (default: {MAX_IN_FLIGHT})",
+    )  # fmt: skip
+    group.add_argument(
+        "--max-connections", type=_count, default=MAX_CONNECTIONS, metavar="N",
+        help=f"connections open at once in each worker; for more, idle ones go (default: {MAX_CONNECTIONS})",
     )  # fmt: skip
 
 
@@ -263,6 +267,7 @@ def _settings(args: argparse.Namespace, certificates: CertificateSettings | None
         default_mode=Mode(args.default_mode) if args.default_mode else None,
         exempt_namespaces=tuple(sorted(exempt - {""})),
         max_in_flight=args.max_in_flight,
+        max_connections=args.max_connections,
         policy_poll=args.policy_poll,
         policy_resources=args.policy_resources,
         drain_delay=_DRAIN_SECONDS if args.drain_delay is None else args.drain_delay,

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from webhook.server.limits import HEAD_SECONDS
 from webhook.server.replies import CallError, Reply, refuse
 
 logger: Final = logging.getLogger("gpuward.server")
@@ -25,6 +26,9 @@ KEEP_ALIVE_SECONDS: Final = 120
 _LINGER_SECONDS: Final = 2
 
 
+_HEAD_IS_LATE: Final = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
 Admits = Callable[[asyncio.BaseTransport], bool]
 """Whether the caller at the other end of a new connection is served."""
 
@@ -32,11 +36,15 @@ Admits = Callable[[asyncio.BaseTransport], bool]
 class Connection(web.RequestHandler):
     """One connection of one client."""
 
-    __slots__ = ("_admits",)
+    __slots__ = ("_admits", "_closed", "_late", "heard")
 
     def __init__(self, admits: Admits | None, manager: Listener, **options: Any) -> None:
         super().__init__(manager, **options)
         self._admits: Final = admits
+        self._closed: Final = manager.closed
+        self._late: asyncio.TimerHandle | None = None
+        self.heard = 0.0
+        """When the last request came, in the time of the event loop; 0 before the first."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or end at once where the caller is none that is served."""
@@ -44,6 +52,41 @@ class Connection(web.RequestHandler):
         if self._admits is not None and not self._admits(transport):
             assert isinstance(transport, asyncio.Transport)
             transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; a head that has begun has to be whole before long."""
+        super().data_received(data)
+        if not self.is_waiting:
+            self.heard = self._loop.time()
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+        elif self._late is None:
+            self._late = self._loop.call_later(HEAD_SECONDS, self._head_is_late)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nothing is under way: no request has come, or the last one is answered."""
+        waiter = self._waiter
+        if waiter is None:
+            # At the very beginning it does not wait yet. Later this is a request under way.
+            return self._request_count == 0
+        return not waiter.done()
+
+    def _head_is_late(self) -> None:
+        self._late = None
+        if self.is_waiting and self.transport is not None:
+            assert isinstance(self.transport, asyncio.Transport)
+            self.transport.write(_HEAD_IS_LATE)
+            self.force_close()
+            self._closed("slow")
 
     def handle_error(
         self,
@@ -67,10 +110,17 @@ class Listener(web.Server):
     """Makes a ``Connection`` for each client; ``handler`` answers its requests."""
 
     def __init__(
-        self, handler: Callable[[web.BaseRequest], Awaitable[Reply]], admits: Admits | None = None
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[Reply]],
+        admits: Admits | None = None,
+        *,
+        closed: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """``closed`` is told of each connection that is ended or not taken, and why: ``slow`` (to send a head),
+        ``idle`` (while another needs its place), ``full`` (all are busy)."""
         super().__init__(handler)
         self._admits: Final = admits
+        self.closed: Final = closed
         self._event_loop: Final = asyncio.get_running_loop()
 
     def __call__(self) -> web.RequestHandler:
@@ -86,3 +136,21 @@ class Listener(web.Server):
             # A compressed body is refused; to unpack it first would be work for nothing.
             auto_decompress=False,
         )
+
+    def make_room(self) -> bool:
+        """Close the connection that is the least loss; whether there was one on which nothing is under way.
+
+        First go those on which nothing was ever asked, then those that have been silent for longest: an API server
+        uses the connection that it used last, and opens another where one has gone.
+        """
+        waiting = [one for one in self.connections if isinstance(one, Connection) and one.is_waiting]
+        if not waiting:
+            return False
+        # In the order in which they were opened, so of those that are alike the oldest goes.
+        min(waiting, key=_worth).force_close()
+        self.closed("idle")
+        return True
+
+
+def _worth(connection: Connection) -> float:
+    return connection.heard

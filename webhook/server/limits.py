@@ -29,6 +29,28 @@ BUFFERED_LIMIT: Final = 16 * BODY_LIMIT
 # A body is in one network packet or a few; a caller that takes longer than this holds a place others need.
 BODY_SECONDS: Final = 5.0
 
+# The head of a request, its first line and headers, is a few hundred bytes and comes in one packet, as a body does in
+# a few. Counted from its first byte: a connection on which nothing has been sent is idle, as the API server's are.
+HEAD_SECONDS: Final = BODY_SECONDS
+
+# What one API server may have open to one replica: a connection for each of MAX_IN_FLIGHT requests, as HTTP/1.1
+# carries one at a time and webhooks are called with it, and idle ones, of which its client keeps 25 for each of the
+# six addresses (k8s.io/client-go transport/cache.go, idleConnsPerHost). Three API servers are the usual control plane,
+# and when the other replicas are gone, all of them come here.
+#
+# It also bounds how long a call can wait for others: each connection has one under way, and a handshake with a small
+# review takes about 1 ms, so all of them together about 2 s, less than webhooks' timeouts.
+API_SERVERS: Final = 3
+MAX_CONNECTIONS: Final = API_SERVERS * (MAX_IN_FLIGHT + 6 * 25)
+
+# The kubelet and Prometheus, and people who look.
+MAX_ADMIN_CONNECTIONS: Final = 32
+
+# Files that a process needs besides the webhook's connections: those of the admin port, listening sockets, connections
+# to the API server (namespaces, four kinds of policies, certificates, statuses), policies and certificates while they
+# are read, the log, the event loop; doubled.
+RESERVED_FILES: Final = 2 * (MAX_ADMIN_CONNECTIONS + 32)
+
 # How long a call may take when the caller does not say: the API server's default for webhooks, and its
 # maximum (k8s.io/api admissionregistration/v1, timeoutSeconds).
 DEFAULT_SECONDS: Final = 10.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from webhook.adapters.logs import LogFormat
 from webhook.policy.findings import Mode
 from webhook.server.certificates import CertificateSettings
-from webhook.server.limits import MAX_IN_FLIGHT
+from webhook.server.limits import MAX_CONNECTIONS, MAX_IN_FLIGHT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ class Settings:
     default_mode: Mode | None = None
     exempt_namespaces: tuple[str, ...] = ()
     max_in_flight: int = MAX_IN_FLIGHT
+    max_connections: int = MAX_CONNECTIONS
     policy_poll: float = 1.0
     policy_resources: bool = False
     drain_delay: float = 5.0

@@ -25,9 +25,11 @@ from aiohttp import web
 
 from webhook.adapters.metrics import SupervisorMetrics
 from webhook.adapters.metrics_merge import MergedMetrics, dump
+from webhook.server.accept import Acceptor
 from webhook.server.app import AdminApp
 from webhook.server.connections import Listener
 from webhook.server.health import Health, State
+from webhook.server.limits import MAX_ADMIN_CONNECTIONS
 from webhook.server.replies import Reply
 from webhook.server.status import Line, Status
 
@@ -95,13 +97,16 @@ class Supervisor:
         keepers = [asyncio.create_task(self._keep(slot)) for slot in range(len(self._listening))]
         announce = asyncio.create_task(self._announce(ready))
         listener = Listener(self._answer)
-        if admin is not None:
-            await loop.create_server(listener, sock=admin)
+        acceptor = Acceptor(admin, listener, MAX_ADMIN_CONNECTIONS) if admin is not None else None
+        if acceptor is not None:
+            acceptor.start()
         try:
             await asyncio.gather(*keepers)
         finally:
             announce.cancel()
             self._pass_on(signal.SIGKILL)
+            if acceptor is not None:
+                acceptor.close()
             listener.pre_shutdown()
             await listener.shutdown(0.1)
         return not self._failed

@@ -23,12 +23,13 @@ from webhook.adapters.policy_reload import PolicyReload
 from webhook.adapters.policy_resources import PolicyResources, Verdict
 from webhook.adapters.policy_status import StatusWriter
 from webhook.engine.ruleset import Ruleset
+from webhook.server.accept import Acceptor, connection_limit
 from webhook.server.admission import Admission
 from webhook.server.app import AdminApp, WebhookApp
 from webhook.server.certificates import CertificateKeeper, TrustState
 from webhook.server.connections import Listener
 from webhook.server.health import Check, Health, State
-from webhook.server.limits import Gate
+from webhook.server.limits import MAX_ADMIN_CONNECTIONS, Gate
 from webhook.server.record import Recorder
 from webhook.server.settings import Settings
 from webhook.server.status import Status, tell
@@ -37,9 +38,6 @@ from webhook.version import __version__
 
 logger: Final = logging.getLogger("gpuward.server")
 
-_BACKLOG: Final = 1024
-_HANDSHAKE_SECONDS: Final = 10
-_GOODBYE_SECONDS: Final = 2
 _HANG_UP_SECONDS: Final = 0.1
 
 # How often is read what one process has found out for all about who trusts the certificate.
@@ -231,28 +229,21 @@ class Worker:
         if channel is None:
             loop.add_signal_handler(signal.SIGINT, self._asked_to_stop)
         _settle_memory()
-        webhook_listener = Listener(self._app.answer, self._admits if self._settings.client_names else None)
-        webhook_server = await loop.create_server(
-            webhook_listener,
-            sock=listening,
-            backlog=_BACKLOG,
-            ssl=self._certificate.context,
-            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=_GOODBYE_SECONDS,
+        settings = self._settings
+        webhook_listener = Listener(
+            self._app.answer,
+            self._admits if settings.client_names else None,
+            closed=self.metrics.connection_closed,
         )
+        limit = connection_limit(settings.max_connections)
+        webhook_acceptor = Acceptor(listening, webhook_listener, limit, self._certificate.context)
+        self.metrics.connections.set_function(lambda: webhook_acceptor.open)
+        webhook_acceptor.start()
         admin_listener = Listener(AdminApp(self.health).answer)
-        if admin is not None:
-            await loop.create_server(admin_listener, sock=admin)
-        background = [asyncio.create_task(self._policies.run()), asyncio.create_task(self._certificate.run())]
-        if self._trust is not None:
-            background.append(asyncio.create_task(self._follow_trust(self._trust)))
-        if self._keeper is not None:
-            background.append(asyncio.create_task(self._keeper.run()))
-        if self._namespaces is not None:
-            background.append(asyncio.create_task(self._namespaces.run()))
-        if self._resources is not None:
-            background.append(asyncio.create_task(self._resources.run()))
-            background.append(asyncio.create_task(self._statuses.run()))
+        admin_acceptor = Acceptor(admin, admin_listener, MAX_ADMIN_CONNECTIONS) if admin is not None else None
+        if admin_acceptor is not None:
+            admin_acceptor.start()
+        background = self._begin_background()
         announce = asyncio.create_task(self._announce(ready))
         told_to_stop: list[asyncio.Task[Any]] = [asyncio.create_task(self._stop.wait())]
         if channel is not None:
@@ -262,9 +253,12 @@ class Worker:
             # replaced.
             await asyncio.wait([*background, *told_to_stop], return_when=asyncio.FIRST_COMPLETED)
             broken = [task for task in background if task.done()]
-            await self._drain(webhook_listener, webhook_server)
+            await self._drain(webhook_listener, webhook_acceptor)
             await _hang_up(admin_listener)
         finally:
+            for acceptor in (webhook_acceptor, admin_acceptor):
+                if acceptor is not None:
+                    acceptor.close()
             self._admission.close()
             tasks = (*background, *told_to_stop, announce)
             for task in tasks:
@@ -277,6 +271,19 @@ class Worker:
                 await self._statuses.close()
         for task in broken:
             task.result()
+
+    def _begin_background(self) -> list[asyncio.Task[None]]:
+        """Begin all that goes on beside serving."""
+        running = [self._policies.run(), self._certificate.run()]
+        if self._trust is not None:
+            running.append(self._follow_trust(self._trust))
+        if self._keeper is not None:
+            running.append(self._keeper.run())
+        if self._namespaces is not None:
+            running.append(self._namespaces.run())
+        if self._resources is not None:
+            running += [self._resources.run(), self._statuses.run()]
+        return [asyncio.create_task(one) for one in running]
 
     async def _follow_trust(self, trust: TrustState) -> None:
         while True:
@@ -312,7 +319,7 @@ class Worker:
             self._hurry.set()
         self._stop.set()
 
-    async def _drain(self, listener: Listener, server: asyncio.Server) -> None:
+    async def _drain(self, listener: Listener, acceptor: Acceptor) -> None:
         """Stop without dropping a call: say so, let callers go elsewhere, finish, and close.
 
         Connections are kept alive by callers, so they have to be told: from the middle of the delay on, when
@@ -324,7 +331,7 @@ class Worker:
         await self._pause(settings.drain_delay / 2)
         self._app.closing = True
         await self._pause(settings.drain_delay / 2)
-        server.close()
+        acceptor.stop()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + settings.shutdown_timeout
         # One turn of the loop at least, so that what has arrived is begun.
