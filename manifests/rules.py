@@ -19,6 +19,9 @@ Rule = dict[str, Any]
 # A pod's own resource, and the two subresources that change what runs in it.
 _PODS: Final = ("pods", "pods/ephemeralcontainers", "pods/resize")
 
+# What changes the labels of a namespace: its subresources take them too.
+_NAMESPACES: Final = ("namespaces", "namespaces/finalize", "namespaces/status")
+
 # Of these groups the API server serves nothing any more; objects of theirs come from files only.
 _GONE: Final = frozenset({"extensions"})
 
@@ -43,7 +46,10 @@ def rules() -> dict[str, list[Rule]]:
         "workloads": _by_group(kind for kind in workloads if not _is_cluster_scoped(kind)),
         "objects": _by_group(kind for kind in objects if not _is_cluster_scoped(kind)),
         "clusterScoped": _by_group(kind for kind in (*workloads, *objects) if _is_cluster_scoped(kind)),
-        "guarded": _by_group(guarded),
+        "guarded": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "resources": list(_NAMESPACES)},
+            *_by_group(kind for kind in guarded if kind not in ProtectedLabels.kinds),
+        ],
     }
 
 

@@ -41,7 +41,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: namespace-editors}
 rules:
-  - {apiGroups: [""], resources: [namespaces], verbs: [get, create, update, patch, delete]}
+  - {apiGroups: [""], resources: [namespaces, namespaces/status, namespaces/finalize], verbs: [get, create, update, patch, delete]}
   - {apiGroups: [gpuward.dev], resources: ["*"], verbs: ["*"]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -185,6 +185,12 @@ def test_only_the_platform_team_changes_modes(installed: Installation, replica: 
     for change in ("gpuward.dev/mode-", "gpuward.dev/mode=warn", "gpuward.dev/other=x"):
         with pytest.raises(KubectlError, match="may not be"):
             cluster.kubectl("label", "namespace", name, change, "--overwrite", *DEVELOPER)
+    for subresource in ("status", "finalize"):
+        path = f"/api/v1/namespaces/{name}/{subresource}"
+        namespace = cluster.api("GET", f"/api/v1/namespaces/{name}")
+        del namespace["metadata"]["labels"]["gpuward.dev/mode"]
+        with pytest.raises(KubectlError, match="may not be removed"):
+            cluster.kubectl("replace", "--raw", path, "-f", "-", *DEVELOPER, input=json.dumps(namespace))
     cluster.kubectl("label", "namespace", name, "team=vision", *DEVELOPER)
     cluster.kubectl("label", "namespace", name, "gpuward.dev/mode=warn", "--overwrite", *PLATFORM)
     with pytest.raises(KubectlError, match="may not be"):

@@ -35,6 +35,10 @@ def test_every_kind_that_a_check_judges_is_asked_about() -> None:
         assert (group, plural(group, kind)) in _asked("objects") | _asked("clusterScoped") | _asked("guarded")
 
 
+def test_no_way_to_the_labels_of_a_namespace_is_forgotten() -> None:
+    assert {("", "namespaces"), ("", "namespaces/status"), ("", "namespaces/finalize")} <= _asked("guarded")
+
+
 def test_built_in_kinds_are_asked_about_in_one_version() -> None:
     for part in rules().values():
         for rule in part:

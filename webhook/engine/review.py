@@ -15,7 +15,7 @@ from webhook.engine.decision import BrokenGlass, Decision, Facts, Phase
 from webhook.engine.ruleset import CompiledBreakGlass, Ruleset
 from webhook.engine.subjects import Selected, State, Subjects, select
 from webhook.engine.validate import validate
-from webhook.kube.gvk import POD
+from webhook.kube.gvk import NAMESPACE, POD
 from webhook.kube.review import AdmissionRequest
 from webhook.kube.shape import JSONObject, mapping
 from webhook.policy.draft import Operation
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 # Subresources through which a pod's spec changes; others (status, binding, eviction, exec) carry no pod to judge.
 _JUDGED_SUBRESOURCES: Final = frozenset({"", "ephemeralcontainers", "resize"})
+
+# Unlike those of other kinds, the subresources of a namespace take changes of its labels.
+# Source: k8s.io/kubernetes pkg/registry/core/namespace/strategy.go (PrepareForUpdate of status and finalize)
+_NAMESPACE_SUBRESOURCES: Final = frozenset({"status", "finalize"})
 
 # The API server's own copy of a static pod: the kubelet runs it whatever the answer is.
 _MIRROR_POD: Final = "kubernetes.io/config.mirror"
@@ -40,7 +44,7 @@ def review(request: AdmissionRequest, ruleset: Ruleset, facts: Facts, phase: Pha
     if facts.mode is None:
         return Decision(object=request.obj)
     selected: Sequence[Selected] = ()
-    if request.subresource in _JUDGED_SUBRESOURCES and not _let_go(request):
+    if _is_judged(request) and not _let_go(request):
         selected = select(
             ruleset.candidates(request.kind, request.operation, request.namespace), request, facts
         )
@@ -94,6 +98,13 @@ def _would_matter(
     """Whether these policies, had they not been put aside, would have refused, warned or changed anything."""
     return any(finding.policy in strict for finding in findings) or (
         subjects.is_pod and any(policy in strict for policy, _ in mutated.recorded_by)
+    )
+
+
+def _is_judged(request: AdmissionRequest) -> bool:
+    """Whether what is sent is an object that policies are about, in full."""
+    return request.subresource in _JUDGED_SUBRESOURCES or (
+        request.kind == NAMESPACE and request.subresource in _NAMESPACE_SUBRESOURCES
     )
 
 
