@@ -32,6 +32,10 @@ LEASES = {
 ALL = {"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"], "operations": ["*"]}
 
 
+def _rule(group: str, resource: str) -> dict[str, Any]:
+    return {"apiGroups": [group], "apiVersions": ["v1"], "resources": [resource], "operations": ["*"]}
+
+
 def _select(install: Install, selector: Any) -> None:
     install.enforcing["namespaceSelector"] = selector
 
@@ -118,6 +122,54 @@ ERRORS: dict[str, tuple[str, Break]] = {
         lambda i: (i.enforcing.update(rules=[LEASES]), _excluding_nothing(i, "kube-node-lease")),
     ),
     "Fail for everything there is": ("matches-essentials", lambda i: i.enforcing.update(rules=[ALL])),
+    "Fail for deployments of every namespace": (
+        "fail-matches-cluster-namespace",
+        lambda i: (i.enforcing.update(rules=[_rule("apps", "deployments")]), _all_namespaces(i)),
+    ),
+    "Fail for configuration, not opted in": (
+        "fail-without-opt-in",
+        lambda i: (i.enforcing.update(rules=[_rule("", "configmaps")]), _all_namespaces(i)),
+    ),
+    "Fail for ClusterRoles": (
+        "fail-matches-cluster-scoped",
+        lambda i: i.enforcing.update(rules=[_rule("rbac.authorization.k8s.io", "clusterroles")]),
+    ),
+    "Fail for namespaces": (
+        "fail-matches-cluster-scoped",
+        lambda i: i.enforcing.update(rules=[_rule("", "namespaces")]),
+    ),
+    **{
+        f"Fail for {resource}": (
+            "matches-essentials",
+            lambda i, resource=resource: (
+                i.enforcing.update(rules=[_rule("", resource)], matchConditions=[]),
+                _all_namespaces(i),
+            ),
+        )
+        for resource in ("nodes/status", "*/status", "pods/binding", "pods/*", "serviceaccounts/token")
+    },
+    "an address that nobody answers": (
+        "address-wrong",
+        lambda i: i.enforcing["clientConfig"]["service"].update(path="/validate/enforced"),
+    ),
+    "no address": (
+        "address-wrong",
+        lambda i: i.enforcing["clientConfig"]["service"].pop("path"),
+    ),
+    "validation that mutates": (
+        "address-wrong",
+        lambda i: i.enforcing["clientConfig"]["service"].update(path="/mutate/enforce"),
+    ),
+    "mutation that validates": (
+        "address-wrong",
+        lambda i: i.mutating[2]["clientConfig"]["service"].update(path="/validate/enforce"),
+    ),
+    "Fail in audit for deployments": (
+        "gentle-mode-fails",
+        lambda i: i.enforcing.update(
+            rules=[_rule("apps", "deployments")], namespaceSelector=_opted_in("audit")
+        ),
+    ),
     "Fail in audit": ("gentle-mode-fails", lambda i: i.validating[0].update(failurePolicy="Fail")),
     "Fail in warn, by default": ("gentle-mode-fails", lambda i: i.validating[1].pop("failurePolicy")),
     "address of another mode": (

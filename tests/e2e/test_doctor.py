@@ -41,7 +41,9 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: namespace-editors}
 rules:
-  - {apiGroups: [""], resources: [namespaces, namespaces/status, namespaces/finalize], verbs: [get, create, update, patch, delete]}
+  - apiGroups: [""]
+    resources: [namespaces, namespaces/status, namespaces/finalize]
+    verbs: [get, create, update, patch, delete]
   - {apiGroups: [gpuward.dev], resources: ["*"], verbs: ["*"]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1

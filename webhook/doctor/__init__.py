@@ -32,10 +32,12 @@ Examination = Callable[[Installation], Iterator[Diagnosis]]
 EXAMINATIONS: Final[tuple[Examination, ...]] = (
     reach.essentials,
     reach.namespaces,
+    reach.cluster_scoped,
     modes.failing,
     modes.addresses,
     modes.coverage,
     modes.labels,
+    calls.addresses,
     calls.timeouts,
     calls.promises,
     services.services,

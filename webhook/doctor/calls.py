@@ -17,6 +17,39 @@ _TOO_LONG: Final = 10
 _ADVISED: Final = 3
 
 
+def addresses(installation: Installation) -> Iterator[Diagnosis]:
+    """Entries that call an address at which gpuward does not do what they are there for."""
+    for entry in installation.ours:
+        wanted = "mutate" if entry.mutating else "validate"
+        if entry.phase == wanted:
+            continue
+        if not entry.phase:
+            consequence = "gpuward answers 404 there, and " + (
+                "all that it is called for is refused" if entry.fails else "nothing is judged"
+            )
+        elif entry.mutating:
+            consequence = "gpuward only judges there, and nothing is changed"
+        else:
+            consequence = "gpuward only makes changes there, which are dropped, and nothing is judged"
+        mode = entry.mode or "MODE"
+        yield Diagnosis(
+            "address-wrong",
+            Level.ERROR,
+            Ref.of(entry.configuration),
+            entry.field("clientConfig", *(("service", "path") if entry.service else ("url",))),
+            f"{entry.name} calls {entry.path}: {consequence}",
+            f"write /{wanted}/{mode}"
+            + (
+                ""
+                if entry.mode
+                else ", with audit, warn or enforce, the mode of the namespaces that it selects"
+            ),
+            (_puts(entry, ("clientConfig", "service", "path"), f"/{wanted}/{mode}"),)
+            if entry.service and entry.mode
+            else (),
+        )
+
+
 def timeouts(installation: Installation) -> Iterator[Diagnosis]:
     """Entries that hold requests up for long while gpuward does not answer."""
     for entry in installation.ours:
@@ -98,4 +131,8 @@ def _wrong(entry: Entry, code: str, field: str, value: str, message: str) -> Dia
 
 
 def _sets(entry: Entry, field: str, value: object) -> dict[str, object]:
-    return {"op": "add", "path": json_pointer(entry.field(field)), "value": value}
+    return _puts(entry, (field,), value)
+
+
+def _puts(entry: Entry, path: tuple[str, ...], value: object) -> dict[str, object]:
+    return {"op": "add", "path": json_pointer(entry.field(*path)), "value": value}

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from webhook.kube.path import Path
+from webhook.kube.resources import is_cluster_scoped_resource
 from webhook.kube.shape import JSONObject, indexed, items, mapping, strings, text
 from webhook.policy.match import Labels, label_selector
 
 if TYPE_CHECKING:
     from webhook.policy.cel import Program
 
-_OUR_PATH: Final = re.compile(r"/(?:mutate|validate)(?:/(audit|warn|enforce))?/?")
+_OUR_PATH: Final = re.compile(r"/(mutate|validate)(?:/(audit|warn|enforce))?/?")
 
 # What the API server takes where the field is absent. Source: k8s.io/api admissionregistration/v1/types.go
 _DEFAULT_TIMEOUT: Final = 10
@@ -32,6 +33,12 @@ class Call(NamedTuple):
     namespace: str
     username: str = "system:admin"
     groups: tuple[str, ...] = ("system:authenticated",)
+    subresource: str = ""
+
+    def __str__(self) -> str:
+        """The resource as people write it, such as ``deployments.apps`` or ``pods/status``."""
+        resource = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+        return f"{resource}.{self.group}" if self.group else resource
 
 
 class _Selector(NamedTuple):
@@ -96,11 +103,17 @@ class Entry:
     def mode(self) -> str:
         """The mode its address names, empty where it names none."""
         found = _OUR_PATH.fullmatch(self.path)
-        return (found[1] or "") if found else ""
+        return (found[2] or "") if found else ""
+
+    @property
+    def phase(self) -> str:
+        """What its address asks for, ``mutate`` or ``validate``; empty where gpuward answers nothing there."""
+        found = _OUR_PATH.fullmatch(self.path)
+        return found[1] if found else ""
 
     @property
     def is_ours(self) -> bool:
-        """Whether it calls gpuward: by its address, and the name or the label of what it stands in."""
+        """Whether it calls gpuward: its Service, or by its address and the name or the label of what it stands in."""
         metadata = mapping(self.configuration, "metadata")
         named = (
             text(mapping(metadata, "labels"), "app.kubernetes.io/name"),
@@ -108,12 +121,49 @@ class Entry:
             self.name,
             self.service[1] if self.service else "",
         )
-        return _OUR_PATH.fullmatch(self.path) is not None and any("gpuward" in name for name in named)
+        return "gpuward" in named[-1] or (bool(self.phase) and any("gpuward" in name for name in named))
 
     @property
     def rules(self) -> list[JSONObject]:
         """What it is called for."""
         return items(self.raw, "rules")
+
+    @cached_property
+    def samples(self) -> tuple[Call, ...]:
+        """A request for each resource that its rules name, in no namespace; pods stand for a wildcard."""
+        found = []
+        for rule in self.rules:
+            version = next(iter(strings(rule, "apiVersions")), "*")
+            operation = next(iter(strings(rule, "operations")), "*")
+            for group in strings(rule, "apiGroups"):
+                for written in strings(rule, "resources"):
+                    resource, _, subresource = written.partition("/")
+                    if resource == "*" and group in ("", "*"):
+                        resource = "pods"
+                    found.append(
+                        Call(
+                            "" if group == "*" else group,
+                            "v1" if version == "*" else version,
+                            resource,
+                            ("UPDATE" if subresource == "status" else "CREATE")
+                            if operation == "*"
+                            else operation,
+                            "",
+                            subresource="" if subresource == "*" else subresource,
+                        )
+                    )
+        return tuple(dict.fromkeys(found))
+
+    def called_in(self, namespace: str, labels: Labels) -> list[Call]:
+        """What it would be called for in a namespace with these labels: those of ``samples`` that can be there."""
+        if not self.selects_namespace(labels):
+            return []
+        return [
+            call
+            for sample in self.samples
+            if not is_cluster_scoped_resource(sample.group, sample.resource)
+            and self.may_be_called(call := sample._replace(namespace=namespace), labels)
+        ]
 
     def selects_namespace(self, labels: Labels) -> bool:
         """Whether it is called for objects in a namespace with these labels."""
@@ -146,8 +196,8 @@ class Entry:
                 "kind": {"group": call.group, "version": call.version, "kind": ""},
                 "resource": {"group": call.group, "version": call.version, "resource": call.resource},
                 "requestResource": {"group": call.group, "version": call.version, "resource": call.resource},
-                "subResource": "",
-                "requestSubResource": "",
+                "subResource": call.subresource,
+                "requestSubResource": call.subresource,
                 "operation": call.operation,
                 "namespace": call.namespace,
                 "name": "",
@@ -191,14 +241,19 @@ def _rule_matches(rule: JSONObject, call: Call, *, exact: bool) -> bool:
     scope = text(rule, "scope") or "*"
     if (scope == "Namespaced" and not call.namespace) or (scope == "Cluster" and call.namespace):
         return False
-    resources = strings(rule, "resources")
     return (
         _has(strings(rule, "apiGroups"), call.group)
         # matchPolicy Equivalent, the default, converts between versions.
         and (not exact or _has(strings(rule, "apiVersions"), call.version))
         and _has(strings(rule, "operations"), call.operation)
-        and any(one in (call.resource, "*", "*/*", f"{call.resource}/*") for one in resources)
+        and any(_names(written, call) for written in strings(rule, "resources"))
     )
+
+
+def _names(written: str, call: Call) -> bool:
+    """Whether a resource of a rule is that of the request; ``*`` has no subresources, ``pods/*`` the pods too."""
+    resource, _, subresource = written.partition("/")
+    return resource in ("*", call.resource) and subresource in ("*", call.subresource)
 
 
 def _has(written: tuple[str, ...], wanted: str) -> bool:

@@ -19,7 +19,12 @@ _MODES: Final = tuple(mode.value for mode in Mode)
 
 
 def _is_called(entry: Entry, mode: str) -> bool:
+    """Whether it is called for pods."""
     return entry.may_be_called(_POD, {NAME_LABEL: _SOME, MODE_LABEL: mode})
+
+
+def _may_be_called(entry: Entry, mode: str) -> bool:
+    return bool(entry.called_in(_SOME, {NAME_LABEL: _SOME, MODE_LABEL: mode}))
 
 
 def failing(installation: Installation) -> Iterator[Diagnosis]:
@@ -27,7 +32,7 @@ def failing(installation: Installation) -> Iterator[Diagnosis]:
     for entry in installation.ours:
         if not entry.fails:
             continue
-        gentle = [mode for mode in ("audit", "warn") if entry.mode == mode or _is_called(entry, mode)]
+        gentle = [mode for mode in ("audit", "warn") if entry.mode == mode or _may_be_called(entry, mode)]
         if gentle:
             message = (
                 f"{entry.name} has failurePolicy Fail and is called in {' and '.join(gentle)} namespaces: "
@@ -54,7 +59,7 @@ def failing(installation: Installation) -> Iterator[Diagnosis]:
 def addresses(installation: Installation) -> Iterator[Diagnosis]:
     """Entries whose address names one mode and whose selector another: what they do is not what the label says."""
     for entry in installation.ours:
-        called = [mode for mode in _MODES if _is_called(entry, mode)]
+        called = [mode for mode in _MODES if _may_be_called(entry, mode)]
         wrong = [mode for mode in called if entry.mode and mode != entry.mode]
         if not wrong:
             continue

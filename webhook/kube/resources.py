@@ -9,6 +9,7 @@ Source: the Kubernetes API reference, v1.36, and the CustomResourceDefinitions o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Final, NamedTuple
 
 from webhook.kube.gvk import GroupVersionKind
@@ -145,6 +146,16 @@ _NEVER_ADMITTED_BY_POLICY: Final = frozenset(
 def is_cluster_scoped(kind: GroupVersionKind) -> bool:
     """Whether objects of this kind are known to live in no namespace."""
     return (kind.group, kind.kind) in _CLUSTER_SCOPED or (kind.group, "*") in _CLUSTER_SCOPED
+
+
+def is_cluster_scoped_resource(group: str, resource: str) -> bool:
+    """Whether objects of this resource, such as ``clusterroles``, are known to live in no namespace."""
+    return (group, "*") in _CLUSTER_SCOPED or (group, resource) in _cluster_scoped_resources()
+
+
+@cache
+def _cluster_scoped_resources() -> frozenset[tuple[str, str]]:
+    return frozenset((group, plural(group, kind)) for group, kind in _CLUSTER_SCOPED)
 
 
 def resource_for(kind: GroupVersionKind, subresource: str = "") -> GroupVersionResource:
