@@ -18,7 +18,7 @@ from tests.e2e.certificates import DAMAGED, RUBBISH
 from tests.e2e.cluster import ControlPlane
 from tests.e2e.controlplane import assets
 
-from . import hostile, planned, unplanned
+from . import api_server, clocks, crowds, hostile, planned, reload, unplanned
 from .fleet import Fleet
 from .report import Row, table
 
@@ -34,7 +34,8 @@ class Stage:
         self._stack = stack
         self.folder = folder
         self._cluster: ControlPlane | None = None
-        self._fleet: Fleet | None = None
+        self._fleets: ExitStack | None = None
+        self._fleet: tuple[tuple[str, ...], Fleet] | None = None
 
     def cluster(self) -> ControlPlane:
         """The control plane."""
@@ -43,11 +44,21 @@ class Stage:
             self._cluster = self._stack.enter_context(ControlPlane(programs, self.folder / "cluster"))
         return self._cluster
 
-    def fleet(self) -> Fleet:
-        """Two replicas."""
-        if self._fleet is None:
-            self._fleet = self._stack.enter_context(Fleet(self.cluster(), self.folder / "fleet"))
-        return self._fleet
+    def fleet(self, *arguments: str) -> Fleet:
+        """Two replicas with these flags: those of before, or new ones where they had others."""
+        if self._fleet is None or self._fleet[0] != arguments:
+            if self._fleets is not None:
+                self._fleets.close()
+            self._fleets = self._stack.enter_context(ExitStack())
+            folder = Path(tempfile.mkdtemp(prefix="fleet-", dir=self.folder))
+            fleet = self._fleets.enter_context(Fleet(self.cluster(), folder, *arguments))
+            self._fleet = (arguments, fleet)
+        return self._fleet[1]
+
+    def many_policies(self) -> Path:
+        """A folder of a thousand policies."""
+        folder = self.folder / "policies"
+        return folder if folder.exists() else reload.many_policies(folder)
 
 
 def scenarios(stage: Stage) -> Iterator[tuple[str, Run]]:
@@ -62,6 +73,20 @@ def scenarios(stage: Stage) -> Iterator[tuple[str, Run]]:
     yield "secret-deleted", lambda: unplanned.deleted_secret(stage.fleet())
     for name in RUBBISH:
         yield f"bundle-{_short(name)}", lambda name=name: unplanned.overwritten_bundle(stage.fleet(), name)
+    for offset in ("+4m", "-4m"):
+        yield f"clock{offset}", lambda offset=offset: clocks.skewed(stage.fleet(), offset)
+    # An hour as by default: without news of its certificates for nearly so long, a replica is not ready.
+    hour = ("--cert-overlap", "1h")
+    yield "api-server-restart", lambda: api_server.restarted(stage.fleet(*hour))
+    for name in api_server.TROUBLES:
+        yield f"api-server-{_short(name)}", lambda name=name: api_server.disturbed(stage.fleet(*hour), name)
+    yield (
+        "reload",
+        lambda: reload.reloaded(stage.fleet("--policies", str(stage.many_policies())), stage.many_policies()),
+    )
+    for crowd in (crowds.slow_heads, crowds.half_open, crowds.no_files, crowds.overload, crowds.full_disk):
+        name = crowd.__name__.replace("_", "-")
+        yield name, lambda crowd=crowd, name=name: crowd(stage.folder / name)
     yield "hostile", lambda: hostile.mutated_reviews(stage.folder / "hostile", _HOSTILE)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -59,13 +60,15 @@ class Fleet(Installation):
 
     # Replicas
 
-    def start(self, *further: str, served: Served | None = None) -> Served:
-        """One replica more, which is ready."""
-        if served is None:
-            self._started += 1
-            served = self.server(self._folder / f"replica-{self._started}", *self._flags(), *further)
+    def start(self, *further: str, kubeconfig: Path | None = None, wrapper: Sequence[str] = ()) -> Served:
+        """One replica more, which is ready; started by ``wrapper``, see ``Serving``."""
+        self._started += 1
+        folder = self._folder / f"replica-{self._started}"
+        served = self.server(folder, *self._flags(), *further, kubeconfig=kubeconfig)
+        served.wrapper = wrapper
+        self._begin(served)
         self.replicas.append(served)
-        return self._begin(served)
+        return served
 
     def stop(self, replica: Served) -> int:
         """One replica less, as Kubernetes does it; its exit status."""
@@ -104,6 +107,13 @@ class Fleet(Installation):
         return ("--host", "0.0.0.0", *DRAIN, *self._arguments)
 
 
+def metric(served: Served, sample: str) -> float:
+    """The value of a sample of a server's metrics, named with its labels; 0 where there is none yet."""
+    with urllib.request.urlopen(f"{served.admin_url}/metrics", timeout=10) as response:
+        lines = response.read().decode().splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{sample} ")), 0.0)
+
+
 def measured(row: Row, load: Load, since: float | None = None) -> Row:
     """A row with what a load met with; recovery is counted from ``since``."""
     row.requests = len(load.outcomes)
@@ -113,11 +123,6 @@ def measured(row: Row, load: Load, since: float | None = None) -> Row:
         row.recovery = load.recovery(since)
     row.notes += sorted({outcome.failure[:300] for outcome in load.failures})[:10]
     return row
-
-
-def run_for(seconds: float) -> None:
-    """Let the load run."""
-    time.sleep(seconds)
 
 
 def until(

@@ -68,6 +68,7 @@ class Running:
     gate: Gate
     app: WebhookApp
     port: int
+    open_connections: Callable[[], int]
 
     async def post(self, path: str, body: bytes) -> Answer:
         headers = {"Content-Type": "application/json"}
@@ -109,7 +110,9 @@ async def running(
     acceptor.start()
     try:
         async with aiohttp.ClientSession() as session:
-            yield Running(f"http://127.0.0.1:{port}", session, metrics, gate, app, port)
+            yield Running(
+                f"http://127.0.0.1:{port}", session, metrics, gate, app, port, lambda: acceptor.open
+            )
     finally:
         acceptor.close()
         await listener.shutdown(1)

@@ -68,7 +68,23 @@ async def test_a_connection_that_never_asked_goes_first_for_a_new_one(ruleset: R
         close(used, silent, other, new)
 
 
-async def test_of_those_that_asked_the_one_that_has_been_silent_for_longest_goes(ruleset: Ruleset) -> None:
+async def test_who_asked_a_moment_ago_is_not_sent_away(ruleset: Ruleset) -> None:
+    async with running(ruleset, max_connections=1) as server:
+        used = await connect(server)
+        assert await ask(used) == 200
+        with contextlib.suppress(ConnectionError):
+            refused = await connect(server)
+            assert await is_closed(refused)
+            close(refused)
+        assert await ask(used) == 200
+        assert closed(server) == {("full",): 1}
+        close(used)
+
+
+async def test_of_those_that_asked_the_one_that_has_been_silent_for_longest_goes(
+    ruleset: Ruleset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.server.connections.RECENT_SECONDS", 0.0)
     async with running(ruleset, max_connections=2) as server:
         first, second = [await connect(server) for _ in range(2)]
         for connection in (second, first):
@@ -93,9 +109,11 @@ async def test_where_all_are_busy_a_new_one_is_turned_away_at_once_and_taken_lat
         assert closed(server) == {("full",): 1}
         busy[1].write(GOOD[-1:])
         assert (await read_answer(busy[0]))[0] == 200
+        busy[1].transport.abort()
+        await until(lambda: not server.open_connections())
         new = await connect(server)
         assert await ask(new) == 200
-        close(busy, new)
+        close(new)
 
 
 @pytest.mark.parametrize("sent", [b"P", post(GOOD)[:60]], ids=["a byte", "half of it"])

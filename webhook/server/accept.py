@@ -7,6 +7,7 @@ process without file descriptors, and the API server without an answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import resource
 import socket
@@ -48,7 +49,8 @@ class Acceptor:
         self._limit: Final = limit
         self._context: Final = context
         self._loop: Final = asyncio.get_running_loop()
-        self._beginning: Final[dict[asyncio.Task[None], float]] = {}  # with their time, the oldest first
+        # Handshakes, the oldest first, with the time at which they began.
+        self._beginning: Final[dict[asyncio.Task[None], tuple[float, socket.socket]]] = {}
         self._pause: asyncio.TimerHandle | None = None
         self._stopped = False
 
@@ -77,8 +79,8 @@ class Acceptor:
     def close(self) -> None:
         """Stop, and let go of connections that still shake hands."""
         self.stop()
-        for task in self._beginning:
-            task.cancel()
+        for _, connection in self._beginning.values():
+            _break_off(connection)
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
@@ -92,22 +94,25 @@ class Acceptor:
                 self._loop.remove_reader(self._listening)
                 self._pause = self._loop.call_later(_NO_FILE_SECONDS, self.start)
                 return
-            if self.open >= self._limit and not self._make_room():
+            full = self.open >= self._limit
+            if full and not self._make_room():
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 connection.close()
                 self._listener.closed("full")
                 continue
             connection.setblocking(False)
             task = self._loop.create_task(self._begin(connection))
-            self._beginning[task] = self._loop.time()
+            self._beginning[task] = self._loop.time(), connection
             task.add_done_callback(lambda done: self._beginning.pop(done, None))
+            if full:
+                # The one that had to go has gone by the next turn.
+                return
 
     def _make_room(self) -> bool:
-        for task, began in self._beginning.items():
-            if self._loop.time() - began < _PATIENCE_SECONDS:
-                break
-            task.cancel()
+        task, (began, connection) = next(iter(self._beginning.items()), (None, (0.0, None)))
+        if task is not None and connection is not None and self._loop.time() - began > _PATIENCE_SECONDS:
             del self._beginning[task]
+            _break_off(connection)
             self._listener.closed("slow")
             return True
         return self._listener.make_room()
@@ -126,6 +131,12 @@ class Acceptor:
             # Somebody who does not trust us, speaks no TLS or has gone.
             logger.debug("a connection failed", extra={"fields": {"error": type(error).__name__}})
             connection.close()
+
+
+def _break_off(connection: socket.socket) -> None:
+    """End a handshake. The event loop has the socket, so it is told by the socket, as if the caller had gone."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def allow_files(wanted: int) -> int:

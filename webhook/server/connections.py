@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 
@@ -21,6 +21,9 @@ logger: Final = logging.getLogger("gpuward.server")
 # Longer than the 90 seconds for which the API server's client keeps an idle connection (Go, net/http): were
 # it shorter, a call could be on its way just when its connection is closed here, and be lost.
 KEEP_ALIVE_SECONDS: Final = 120
+
+# Who has asked so lately will ask again, and is not sent away for somebody who has yet to say anything.
+RECENT_SECONDS: Final = 10.0
 
 # What a refused caller still sends is read and thrown away for so long, so that it gets to read the answer.
 _LINGER_SECONDS: Final = 2
@@ -50,8 +53,7 @@ class Connection(web.RequestHandler):
         """Begin, or end at once where the caller is none that is served."""
         super().connection_made(transport)
         if self._admits is not None and not self._admits(transport):
-            assert isinstance(transport, asyncio.Transport)
-            transport.abort()
+            _abort(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""
@@ -75,6 +77,8 @@ class Connection(web.RequestHandler):
     def is_waiting(self) -> bool:
         """Whether nothing is under way: no request has come, or the last one is answered."""
         waiter = self._waiter
+        if self._force_close:
+            return False
         if waiter is None:
             # At the very beginning it does not wait yet. Later this is a request under way.
             return self._request_count == 0
@@ -83,7 +87,6 @@ class Connection(web.RequestHandler):
     def _head_is_late(self) -> None:
         self._late = None
         if self.is_waiting and self.transport is not None:
-            assert isinstance(self.transport, asyncio.Transport)
             self.transport.write(_HEAD_IS_LATE)
             self.force_close()
             self._closed("slow")
@@ -140,16 +143,30 @@ class Listener(web.Server):
     def make_room(self) -> bool:
         """Close the connection that is the least loss; whether there was one on which nothing is under way.
 
-        First go those on which nothing was ever asked, then those that have been silent for longest: an API server
-        uses the connection that it used last, and opens another where one has gone.
+        First go those on which nothing was ever asked, then those that have been silent for longest, and for
+        RECENT_SECONDS: an API server uses the connection that it used last, and opens another where one has gone.
         """
-        waiting = [one for one in self.connections if isinstance(one, Connection) and one.is_waiting]
+        long_ago = self._event_loop.time() - RECENT_SECONDS
+        waiting = [
+            one
+            for one in self.connections
+            if isinstance(one, Connection) and one.is_waiting and one.heard < long_ago
+        ]
         if not waiting:
             return False
         # In the order in which they were opened, so of those that are alike the oldest goes.
-        min(waiting, key=_worth).force_close()
+        least = min(waiting, key=_worth)
+        if least.transport is not None:
+            # First, as closing alone would wait for the TLS goodbye of somebody who may never send it.
+            _abort(least.transport)
+        least.force_close()
         self.closed("idle")
         return True
+
+
+def _abort(transport: asyncio.BaseTransport) -> None:
+    # uvloop's transport over TLS is one and does not say so: no isinstance.
+    cast("asyncio.Transport", transport).abort()
 
 
 def _worth(connection: Connection) -> float:
