@@ -1,0 +1,1 @@
+"""gpuward at scale, by arithmetic and simulation. See docs/scale.md."""
