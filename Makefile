@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: help demo test lint docs manifests types bench profile chaos run pins clean
+.PHONY: help demo test lint docs manifests types bench profile chaos simulate run pins clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -68,6 +68,9 @@ profile: $(DEV) ## where the time of a review goes, function by function
 
 chaos: $(DEV) ## what goes wrong, planned or not, under load on a real API server (ARGS="--only kill")
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+simulate: $(DEV) ## bursts of job arrays over replicas, by simulation (docs/scale.md)
+	@$(BIN)/python -m tests.scale $(ARGS)
 
 run: $(RUNTIME) ## serve on localhost with a throw-away certificate and the shipped policies
 	@$(BIN)/python -m webhook serve --dev --no-cluster --default-mode enforce

@@ -1,4 +1,4 @@
-"""``make bench``: measure, print tables, write JSON. See docs/performance.md."""
+"""``make bench``: measure, print tables, write JSON and Markdown. See docs/performance.md."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import argparse
 import json
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench import inprocess, machine, offline, served
-from tests.bench.bodies import ALL, NOTEBOOK, TRAIN, load_bodies
-from tests.bench.load import LoadError
-from tests.bench.report import render
-from tests.bench.servers import ServerError
+from tests.bench import machine
+from tests.bench.bodies import load_bodies
+from tests.bench.parts import ERRORS, PARTS, render
+from tests.bench.settings import Settings
 
-PARTS: Final = ("served", "in-process", "offline")
+_NAMES: Final = [part.name for part in PARTS]
+
+_PAGE_HEAD: Final = """# Performance figures
+
+<!-- Written by `make bench ARGS="--markdown docs/performance-figures.md"`: do not edit. -->
+
+[How they are measured and how to read them](performance.md).
+"""
 
 
 def _arguments() -> argparse.Namespace:
@@ -23,10 +30,11 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--seconds", type=float, help="seconds for each server in a round; wrk takes whole ones (default: 2)")
     add("--rounds", type=int, help="rounds (default: 4)")
-    add("--quick", action="store_true", help="under half a minute: to see that it works, not to believe")
-    add("--only", choices=PARTS, action="append", help="measure this part only; may be given again")
+    add("--quick", action="store_true", help="about a minute: to see that it works, not to believe")
+    add("--only", choices=_NAMES, action="append", help="measure this part only; may be given again")
     add("--loader", choices=("wrk", "python"), help="the load generator (default: wrk where it is installed)")
     add("--json", type=Path, metavar="FILE", help="write everything measured to a file")
+    add("--markdown", type=Path, metavar="FILE", help="write the tables to a page, with the machine on top")
     args = parser.parse_args()
     args.seconds = args.seconds or (1.0 if args.quick else 2.0)
     args.rounds = args.rounds or (1 if args.quick else 4)
@@ -43,41 +51,35 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    parts = args.only or PARTS
+    parts = [part for part in PARTS if args.only is None or part.name in args.only]
     bodies = load_bodies()
+    settings = Settings(args.seconds, args.rounds, args.quick, args.loader, _say)
     started = time.monotonic()
     result: dict[str, Any] = {
+        "date": datetime.now(UTC).date().isoformat(),
         "machine": machine.describe(),
         "bodies": bodies.source,
-        "settings": {"seconds": args.seconds, "rounds": args.rounds, "parts": list(parts)},
+        "settings": {
+            "seconds": args.seconds,
+            "rounds": args.rounds,
+            "quick": args.quick,
+            "parts": [part.name for part in parts],
+        },
     }
-    failed = False
-    if "served" in parts:
-        sets = {name: bodies.sets[name] for name in (TRAIN, ALL)}
+    for part in parts:
         try:
-            result["served"] = served.measure(
-                sets, seconds=args.seconds, rounds=args.rounds, loader_name=args.loader, say=_say
-            )
-            failed = bool(result["served"]["failures"])
-        except (ServerError, LoadError) as error:
-            print(f"bench: {error}", file=sys.stderr)
-            failed = True
-    if "in-process" in parts:
-        _say("in this process")
-        sets = {name: bodies.sets[name] for name in (TRAIN, NOTEBOOK, ALL)}
-        result["inProcess"] = inprocess.measure(sets, 0.05 if args.quick else 0.5)
-    if "offline" in parts:
-        _say("offline")
-        try:
-            result["offline"] = offline.measure(2 if args.quick else 9)
-        except offline.OfflineError as error:
-            print(f"bench: {error}", file=sys.stderr)
-            failed = True
+            result[part.key] = part.measure(bodies, settings)
+        except ERRORS as error:
+            print(f"bench: {part.name}: {error}", file=sys.stderr)
+            result.setdefault("notMeasured", {})[part.name] = str(error).partition("\n")[0]
     result["settings"]["tookSeconds"] = round(time.monotonic() - started, 1)
-    print(render(result))
+    text = render(result)
+    print(text)
     if args.json is not None:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
-    return 1 if failed else 0
+    if args.markdown is not None:
+        args.markdown.write_text(f"{_PAGE_HEAD}\n{text}")
+    return 1 if "notMeasured" in result or result.get("served", {}).get("failures") else 0
 
 
 def _say(progress: str) -> None:

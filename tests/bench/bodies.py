@@ -87,12 +87,12 @@ def _container(name: str, resources: dict[str, str]) -> dict[str, Any]:
 
 def training_review() -> bytes:
     """The review of ``training_pod``, about as large as one that was recorded."""
-    return _review(training_pod())
+    return review_of(training_pod())
 
 
 def notebook_review() -> bytes:
     """The review of a notebook pod that breaks many rules."""
-    return _review(
+    return review_of(
         {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -114,12 +114,19 @@ def notebook_review() -> bytes:
     )
 
 
-def _review(pod: dict[str, Any]) -> bytes:
+def review_of(pod: dict[str, Any]) -> bytes:
+    """The review of the creation of a pod in the namespace ``ml-team``, with what kubectl and the API server add."""
     metadata = {
         **pod["metadata"],
         "namespace": "ml-team",
         # Most of a real review is what the API server and kubectl add to it, and all of it is parsed.
-        "annotations": {"kubectl.kubernetes.io/last-applied-configuration": orjson.dumps(pod).decode()},
+        "annotations": {
+            **pod["metadata"].get("annotations", {}),
+            "kubectl.kubernetes.io/last-applied-configuration": orjson.dumps(
+                # An annotation is not in itself.
+                {**pod, "metadata": {key: v for key, v in pod["metadata"].items() if key != "annotations"}}
+            ).decode(),
+        },
         "managedFields": [
             {
                 "manager": "kubectl-client-side-apply",

@@ -11,11 +11,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from tests.support import REPOSITORY
 
 CONNECTIONS: Final = 16
+
+# At a given rate there are as many as are ever needed: the API server opens another where all are busy.
+PACED_CONNECTIONS: Final = 64
 
 _SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 
@@ -63,13 +66,8 @@ class Loader:
             LoadError: the loader failed.
         """
         whole = max(1, round(seconds)) if self._wrk else seconds
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        answer = self._start(self._argv(port, target, bodies, seconds), whole + _SLACK_SECONDS)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        result = next((line for line in answer.splitlines() if line.startswith("RESULT ")), None)
-        if result is None:
-            raise LoadError(f"{self.name} gave no result:\n{answer}")
-        figures = json.loads(result.removeprefix("RESULT "))
+        argv = self._argv(port, target, bodies, seconds)
+        figures, cpu_seconds = _run(self.name, argv, self._core, whole + _SLACK_SECONDS)
         return Loaded(
             requests=figures["requests"],
             seconds=figures["seconds"],
@@ -77,7 +75,7 @@ class Loader:
             p50=figures["p50"] / 1000,
             p99=figures["p99"] / 1000,
             p999=figures["p999"] / 1000,
-            cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+            cpu_seconds=cpu_seconds,
         )
 
     def _argv(self, port: int, target: str, bodies: Sequence[Path], seconds: float) -> list[str]:
@@ -100,37 +98,130 @@ class Loader:
                 "--",
                 *files,
             ]
-        return [
-            sys.executable,
-            "-m",
-            "tests.bench.load_python",
-            "127.0.0.1",
-            str(port),
-            target,
-            str(CONNECTIONS),
-            str(seconds),
-            *files,
-        ]
+        return python_loader(port, target, CONNECTIONS, seconds, bodies)
 
-    def _start(self, argv: list[str], timeout: float) -> str:
-        process = subprocess.Popen(
-            argv,
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-        if self._core is not None:
-            os.sched_setaffinity(process.pid, {self._core})
-        try:
-            answer, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            raise LoadError(f"{self.name} did not end in time") from None
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        if process.returncode != 0:
-            raise LoadError(f"{self.name} failed with status {process.returncode}:\n{answer}")
-        return answer
+
+def python_loader(
+    port: int, target: str, connections: int, seconds: float, bodies: Sequence[Path], *options: str
+) -> list[str]:
+    """The command line of our own loader; ``options`` are those of ``load_python``."""
+    return [
+        *(sys.executable, "-m", "tests.bench.load_python"),
+        *("127.0.0.1", str(port), target, str(connections), str(seconds)),
+        *map(str, bodies),
+        *options,
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What became of the reviews that were due within a part of the time. Latencies are milliseconds."""
+
+    requests: int
+    errors: int
+    p50: float
+    p99: float
+    p999: float
+    longest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """One measurement at a given rate: ``whole``, and by parts. ``late`` is the 99th percentile of how much later than
+    it could the loader itself sent a review, in milliseconds."""
+
+    whole: Window
+    windows: tuple[Window, ...]
+    late: float
+    cpu_seconds: float
+
+
+def run_paced(
+    core: int | None,
+    port: int,
+    target: str,
+    bodies: Sequence[Path],
+    *,
+    seconds: float,
+    rate: float,
+    start: float | None = None,
+    windows: Sequence[float] = (),
+) -> Paced:
+    """Load the server on localhost with ``rate`` reviews a second, see ``load_python``.
+
+    ``start`` is when to begin (``time.perf_counter()``), ``windows`` the ends of parts, in seconds from there.
+
+    Raises:
+        LoadError: the loader failed, or there is no rate, as the server answered nothing when that was found out.
+    """
+    if rate <= 0:
+        raise LoadError("the server answered nothing under full load, so there is no half of it")
+    options = ["--rate", str(rate)]
+    if start is not None:
+        options += ["--start", str(start)]
+    if windows:
+        options += ["--windows", *map(str, windows)]
+    argv = python_loader(port, target, PACED_CONNECTIONS, seconds, bodies, *options)
+    figures, cpu_seconds = _run("own Python loader", argv, core, seconds + _SLACK_SECONDS)
+    return Paced(
+        _window(figures),
+        tuple(_window(part) for part in figures["windows"]),
+        figures["late"] / 1000,
+        cpu_seconds,
+    )
+
+
+def _window(figures: dict[str, Any]) -> Window:
+    latencies = (figures[key] / 1000 for key in ("p50", "p99", "p999", "max"))
+    return Window(figures["requests"], figures["errors"], *latencies)
+
+
+def run_creates(
+    port: int, target: str, body: Path, *, clients: int, seconds: float, certificate: tuple[Path, Path]
+) -> Loaded:
+    """Create an object again and again at an API server on localhost, with so many clients at once.
+
+    Raises:
+        LoadError: the loader failed.
+    """
+    client = ("--client", *map(str, certificate), "--expect", "201")
+    argv = python_loader(port, target, clients, seconds, [body], *client)
+    figures, cpu_seconds = _run("own Python loader", argv, None, seconds + _SLACK_SECONDS)
+    latencies = (figures[key] / 1000 for key in ("p50", "p99", "p999"))
+    return Loaded(figures["requests"], figures["seconds"], figures["errors"], *latencies, cpu_seconds)
+
+
+def _run(name: str, argv: list[str], core: int | None, timeout: float) -> tuple[dict[str, Any], float]:
+    """Run a loader; what it measured, and the CPU time that it took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    answer = _output(name, argv, core, timeout)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = next((line for line in answer.splitlines() if line.startswith("RESULT ")), None)
+    if result is None:
+        raise LoadError(f"{name} gave no result:\n{answer}")
+    figures: dict[str, Any] = json.loads(result.removeprefix("RESULT "))
+    return figures, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _output(name: str, argv: list[str], core: int | None, timeout: float) -> str:
+    process = subprocess.Popen(
+        argv,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})
+    try:
+        answer, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise LoadError(f"{name} did not end in time") from None
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if process.returncode != 0:
+        raise LoadError(f"{name} failed with status {process.returncode}:\n{answer}")
+    return answer

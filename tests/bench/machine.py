@@ -72,13 +72,15 @@ def process_tree(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and all it started. Source: proc_pid_stat(5)."""
-    total = 0
-    for process in process_tree(pid):
-        # The program's name stands in parentheses and may hold anything.
-        columns = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        total += int(columns[11]) + int(columns[12])
-    return total / _TICKS
+    """User and system time of a process and all it started."""
+    return sum(map(own_cpu_seconds, process_tree(pid)))
+
+
+def own_cpu_seconds(pid: int) -> float:
+    """User and system time of one process. Source: proc_pid_stat(5)."""
+    # The program's name stands in parentheses and may hold anything.
+    columns = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(columns[11]) + int(columns[12])) / _TICKS
 
 
 def resident_bytes(pid: int) -> int:

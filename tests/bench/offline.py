@@ -6,11 +6,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 import orjson
+import yaml
 
 from tests.bench.bodies import training_pod
 from tests.support import POLICIES, REPOSITORY, SHARED
@@ -20,13 +22,20 @@ _REVIEWED: Final = (0, 1)
 
 _TIMEOUT_SECONDS: Final = 60
 
+# How many pods are reviewed at once besides one, and from how many on fewer runs will do.
+COUNTS: Final = (500, 5000)
+_LARGE: Final = 1000
+
 
 class OfflineError(Exception):
     """A command failed; the message has what it said."""
 
 
-def measure(runs: int) -> dict[str, Any]:
-    """Milliseconds of each command, ``runs`` times (fewer for the large ones), and what they are about."""
+def measure(runs: int, counts: Sequence[int] = COUNTS) -> dict[str, Any]:
+    """Milliseconds of each command, ``runs`` times (fewer for the large ones), and what they are about.
+
+    ``counts`` are how many pods are reviewed at once.
+    """
     with tempfile.TemporaryDirectory(prefix="gpuward-bench-") as name:
         folder = Path(name)
         pod = folder / "pod.json"
@@ -42,8 +51,34 @@ def measure(runs: int) -> dict[str, Any]:
                 "gpuward review, the corpus": _wall(
                     [*review, "-f", str(corpus), "-o", "json"], max(2, runs // 3)
                 ),
+                **{
+                    f"gpuward review, {count:,} pods": _reviewed_all(
+                        review, _pods(folder, count), count, runs
+                    )
+                    for count in counts
+                },
             },
         }
+
+
+def _pods(folder: Path, count: int) -> Path:
+    """A folder with so many pods, a YAML file each, as a repository has them."""
+    made = folder / f"pods-{count}"
+    made.mkdir()
+    for number in range(count):
+        pod = training_pod()
+        pod["metadata"]["name"] = f"train-{number}"
+        (made / f"{number:04}.yaml").write_text(yaml.dump(pod, Dumper=yaml.CSafeDumper, sort_keys=False))
+    return made
+
+
+def _reviewed_all(review: list[str], folder: Path, count: int, runs: int) -> dict[str, float]:
+    """Time the review of a folder, once it is known that nothing in it is left out."""
+    _, printed = _once([*review, "-f", str(folder), "-o", "json"])
+    if (seen := len(orjson.loads(printed))) != count:
+        raise OfflineError(f"{seen} of {count} pods were reviewed")
+    # A large one takes seconds: two further runs are enough.
+    return _wall([*review, "-f", str(folder)], runs if count < _LARGE else min(runs, 2))
 
 
 def _corpus(folder: Path) -> tuple[Path, str]:
@@ -62,11 +97,12 @@ def _corpus(folder: Path) -> tuple[Path, str]:
 
 def _wall(arguments: list[str], runs: int) -> dict[str, float]:
     """Median, least and greatest. The first run fills the caches of the file system and is not counted."""
-    times = [_once(arguments) for _ in range(runs + 1)][1:]
+    times = [_once(arguments)[0] for _ in range(runs + 1)][1:]
     return {"median": median(times), "min": min(times), "max": max(times), "runs": runs}
 
 
-def _once(arguments: list[str]) -> float:
+def _once(arguments: list[str]) -> tuple[float, bytes]:
+    """Milliseconds, and what was printed."""
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -80,4 +116,4 @@ def _once(arguments: list[str]) -> float:
         raise OfflineError(
             f"{' '.join(arguments)}: status {done.returncode}\n{done.stderr.decode(errors='replace')[-2000:]}"
         )
-    return took
+    return took, done.stdout

@@ -1,9 +1,11 @@
-"""The figures as Markdown tables, for the terminal and for docs/performance.md."""
+"""The figures of the first parts as Markdown tables: servers under load, steps in this process, commands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
+
+from tests.bench.tables import table
 
 _SERVED_COLUMNS: Final = (
     "server",
@@ -23,51 +25,50 @@ _LOADER_LIMIT: Final = 0.9
 _OTHERS_LIMIT: Final = 0.05
 
 
-def render(result: dict[str, Any]) -> str:
-    """Everything that was measured."""
-    parts = [_heading(result)]
-    if "served" in result:
-        parts += _served(result["served"])
-    if "inProcess" in result:
-        parts += _in_process(result["inProcess"])
-    if "offline" in result:
-        parts.append(_offline(result["offline"]))
-    return "\n\n".join(parts) + "\n"
-
-
-def _heading(result: dict[str, Any]) -> str:
+def heading(result: dict[str, Any]) -> str:
+    """The machine and the settings: figures are worth nothing without."""
     machine = result["machine"]
     load = " ".join(f"{value:.2f}" for value in machine["loadAverage"])
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    return (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}, "
-        f"{packages}, {machine['openssl']}; load average at the start {load}; bodies: {result['bodies']}"
-    )
+    lines = [
+        (
+            f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}, "
+            f"{packages}, {machine['openssl']}; load average at the start {load}; bodies: {result['bodies']}"
+        )
+    ]
+    if "date" in result:
+        settings = result["settings"]
+        quick = " **A quick run: it shows that everything works, not what to believe.**"
+        lines.append(
+            f"{result['date']}, {settings['rounds']} rounds of {settings['seconds']:g} s, "
+            f"{settings['tookSeconds']:.0f} s in all.{quick if settings['quick'] else ''}"
+        )
+    return "\n\n".join(lines)
 
 
-def _served(served: dict[str, Any]) -> Iterator[str]:
-    core = served["serverCore"]
+def served(measured: dict[str, Any]) -> Iterator[str]:
+    """A table for each set of bodies, and what speaks against it."""
+    core = measured["serverCore"]
     pinned = (
-        f"server on core {core}, loader on core {served['loaderCore']}" if core is not None else "not pinned"
+        f"server on core {core}, loader on core {measured['loaderCore']}"
+        if core is not None
+        else "not pinned"
     )
-    ciphers = sorted(set(served["tls"].values()))
-    connections = f"{served['connections']} keep-alive connections"
-    yield f"Loader: {served['loader']}, {connections}, {pinned}, {', '.join(ciphers)}"
+    ciphers = sorted(set(measured["tls"].values()))
+    connections = f"{measured['connections']} keep-alive connections"
+    yield f"Loader: {measured['loader']}, {connections}, {pinned}, {', '.join(ciphers)}"
     if len(ciphers) > 1:
-        yield "**The servers do not agree on one cipher: " + str(served["tls"]) + "**"
-    for measured in served["sets"]:
+        yield "**The servers do not agree on one cipher: " + str(measured["tls"]) + "**"
+    for each in measured["sets"]:
         yield (
-            f"Over TLS, {_bodies(measured)}, median of {len(measured['rounds'])} rounds:\n\n"
-            + _table(
+            f"Over TLS, {_bodies(each)}, median of {len(each['rounds'])} rounds:\n\n"
+            + table(
                 _SERVED_COLUMNS,
-                [
-                    _server(name, figures, measured["answers"][name])
-                    for name, figures in measured["summary"].items()
-                ],
+                [_server(name, figures, each["answers"][name]) for name, figures in each["summary"].items()],
             )
         )
-        yield from _doubts(measured)
-    for name, reason in served["failures"].items():
+        yield from _doubts(each)
+    for name, reason in measured["failures"].items():
         yield f"**{name} was not measured:** {reason.splitlines()[-1] if reason else ''}"
 
 
@@ -101,10 +102,11 @@ def _doubts(measured: dict[str, Any]) -> Iterator[str]:
             yield f"**{name}: {figures['errors']} of {figures['requests']} calls failed.**"
 
 
-def _in_process(measured: dict[str, Any]) -> Iterator[str]:
+def in_process(measured: dict[str, Any]) -> Iterator[str]:
+    """Steps, garbage, compiling."""
     sets = measured["sets"]
     steps = list(sets[0]["steps"])
-    yield "In this process, CPU µs a review, median (least):\n\n" + _table(
+    yield "In this process, CPU µs a review, median (least):\n\n" + table(
         ("step", *(_bodies(each) for each in sets)),
         [[step, *(_micro(each["steps"][step]) for each in sets)] for step in steps],
     )
@@ -112,7 +114,7 @@ def _in_process(measured: dict[str, Any]) -> Iterator[str]:
         [f"after decode, {phase}, encode", *(f"{each['garbage'][phase]:.0f}" for each in sets)]
         for phase in sets[0]["garbage"]
     ]
-    yield "Objects a review leaves to the garbage collector:\n\n" + _table(
+    yield "Objects a review leaves to the garbage collector:\n\n" + table(
         ("step", *(_bodies(each) for each in sets)), rows
     )
     milliseconds = measured["compile"]["median"] / 1000
@@ -123,12 +125,13 @@ def _micro(figures: dict[str, float]) -> str:
     return f"{figures['median']:.1f} ({figures['min']:.1f})"
 
 
-def _offline(measured: dict[str, Any]) -> str:
+def offline(measured: dict[str, Any]) -> Iterator[str]:
+    """One table."""
     rows = [
         [name, f"{figures['median']:.0f}", f"{figures['min']:.0f}-{figures['max']:.0f}"]
         for name, figures in measured["commands"].items()
     ]
-    return f"Offline, wall time (corpus: {measured['corpus']}):\n\n" + _table(
+    yield f"Offline, wall time (corpus: {measured['corpus']}):\n\n" + table(
         ("command", "ms", "min-max"), rows
     )
 
@@ -136,19 +139,3 @@ def _offline(measured: dict[str, Any]) -> str:
 def _bodies(measured: dict[str, Any]) -> str:
     count = measured["count"]
     return f"{measured['bodies']}, {count} reviews in rotation" if count > 1 else str(measured["bodies"])
-
-
-def _table(header: Sequence[str], rows: list[list[str]]) -> str:
-    widths = [max(len(row[i]) for row in [list(header), *rows]) for i in range(len(header))]
-
-    def line(cells: Sequence[str]) -> str:
-        first, *others = zip(cells, widths, strict=True)
-        aligned = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
-        return "| " + " | ".join(aligned) + " |"
-
-    rule = (
-        "|"
-        + "|".join([":" + "-" * (widths[0] + 1), *("-" * (width + 1) + ":" for width in widths[1:])])
-        + "|"
-    )
-    return "\n".join([line(header), rule, *map(line, rows)])

@@ -14,6 +14,7 @@ from typing import Any, Final
 from tests.bench import machine
 from tests.bench.load import CONNECTIONS, Loader, LoaderName, LoadError
 from tests.bench.servers import (
+    Server,
     ServerError,
     Target,
     check_answers,
@@ -25,7 +26,7 @@ from tests.bench.servers import (
 
 CONSTANT, DECODE, VALIDATE, MUTATE = "constant", "decode and encode", "gpuward /validate", "gpuward /mutate"
 
-_WARM_UP_SECONDS: Final = 1.0
+WARM_UP_SECONDS: Final = 1.0
 
 Measurement = dict[str, Any]
 
@@ -57,7 +58,7 @@ def measure(
     }
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpuward-bench-")))
-        files = {name: _write(folder / name, contents) for name, contents in bodies.items()}
+        files = {name: write_bodies(folder / name, contents) for name, contents in bodies.items()}
         targets = _start(stack, folder, server_core, result["failures"])
         result["tls"] = {target.name: tls(target.server) for target in targets}
         say(f"loader: {loader.name}, {CONNECTIONS} keep-alive connections")
@@ -66,7 +67,7 @@ def measure(
             answers = {target.name: check_answers(target, bodies[name]) for target in targets}
             sets.append({"bodies": name, "count": len(bodies[name]), "answers": answers, "rounds": []})
         for target in targets:
-            loader.run(target.server.port, target.path, files[next(iter(files))], _WARM_UP_SECONDS)
+            loader.run(target.server.port, target.path, files[next(iter(files))], WARM_UP_SECONDS)
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}")
             for measured in sets:
@@ -81,7 +82,8 @@ def measure(
     return result
 
 
-def _write(folder: Path, contents: tuple[bytes, ...]) -> list[Path]:
+def write_bodies(folder: Path, contents: tuple[bytes, ...]) -> list[Path]:
+    """Files with the bodies, in a new folder."""
     folder.mkdir()
     files = [folder / f"{i:03}.json" for i in range(len(contents))]
     for file, content in zip(files, contents, strict=True):
@@ -102,10 +104,32 @@ def _start(
         failures["gpuward"] = str(error)
         print(f"gpuward is not measured: {error}", file=sys.stderr)
     else:
-        # As the API server calls it: with the time it will wait.
-        targets.append(Target(VALIDATE, gpuward, "/validate/enforce?timeout=10s"))
-        targets.append(Target(MUTATE, gpuward, "/mutate/enforce?timeout=10s"))
+        targets += gpuward_targets(gpuward)
     return targets
+
+
+def gpuward_targets(server: Server) -> list[Target]:
+    """Both webhooks, as the API server calls them: with the time it will wait."""
+    return [
+        Target(VALIDATE, server, "/validate/enforce?timeout=10s"),
+        Target(MUTATE, server, "/mutate/enforce?timeout=10s"),
+    ]
+
+
+def start_targets(
+    stack: contextlib.ExitStack, folder: Path, core: int | None, *, workers: int = 1
+) -> list[Target]:
+    """The constant server and gpuward, with so many processes each.
+
+    Raises:
+        ServerError: one does not start.
+    """
+    certificates = make_certificates(folder)
+    constant = stack.enter_context(
+        reference_server("constant", certificates, folder, core, processes=workers)
+    )
+    gpuward = stack.enter_context(gpuward_server(certificates, folder, core, workers=workers))
+    return [Target(CONSTANT, constant, "/review", constant=True), *gpuward_targets(gpuward)]
 
 
 def _measure(

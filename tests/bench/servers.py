@@ -59,6 +59,8 @@ class Server:
     process: Process
     port: int
     certificates: Certificates
+    admin_port: int = 0
+    """Of /readyz and /metrics, where it has them."""
 
     @property
     def pid(self) -> int:
@@ -85,9 +87,9 @@ class Target:
 
 @contextlib.contextmanager
 def reference_server(
-    what: str, certificates: Certificates, folder: Path, core: int | None
+    what: str, certificates: Certificates, folder: Path, core: int | None, *, processes: int = 1
 ) -> Iterator[Server]:
-    """The constant server or the one that decodes and encodes."""
+    """One of the servers of comparison, see ``reference_server.py``."""
     port = free_port()
     argv: list[str | Path] = [
         sys.executable,
@@ -97,14 +99,41 @@ def reference_server(
         certificates.certificate,
         certificates.key,
         str(port),
+        str(processes),
     ]
     with _running(what, argv, port, certificates, folder, core, "/review") as server:
         yield server
 
 
 @contextlib.contextmanager
-def gpuward_server(certificates: Certificates, folder: Path, core: int | None) -> Iterator[Server]:
-    """gpuward as it is shipped: one worker, the shipped policies, no cluster."""
+def gpuward_server(
+    certificates: Certificates,
+    folder: Path,
+    core: int | None,
+    *,
+    policies: Path = POLICIES,
+    workers: int = 1,
+    kubeconfig: Path | None = None,
+) -> Iterator[Server]:
+    """gpuward as it is shipped: one worker, the shipped policies, no cluster but the one of ``kubeconfig``."""
+    with launched(
+        certificates, folder, core, policies=policies, workers=workers, kubeconfig=kubeconfig
+    ) as server:
+        _wait(server, "/validate/enforce")
+        yield server
+
+
+@contextlib.contextmanager
+def launched(
+    certificates: Certificates,
+    folder: Path,
+    core: int | None,
+    *,
+    policies: Path = POLICIES,
+    workers: int = 1,
+    kubeconfig: Path | None = None,
+) -> Iterator[Server]:
+    """``gpuward_server`` as soon as its program runs, before it is ready."""
     port, admin_port = free_port(), free_port()
     argv: list[str | Path] = [
         sys.executable,
@@ -118,18 +147,16 @@ def gpuward_server(certificates: Certificates, folder: Path, core: int | None) -
         "--admin-port",
         str(admin_port),
         "--workers",
-        "1",
+        str(workers),
         "--policies",
-        POLICIES,
+        policies,
         "--tls-cert",
         certificates.certificate,
         "--tls-key",
         certificates.key,
-        "--no-cluster",
-        "--default-mode",
-        "enforce",
+        *(("--kubeconfig", kubeconfig) if kubeconfig else ("--no-cluster", "--default-mode", "enforce")),
     ]
-    with _running("gpuward", argv, port, certificates, folder, core, "/validate/enforce") as server:
+    with _started("gpuward", argv, port, certificates, folder, core, admin_port) as server:
         yield server
 
 
@@ -143,14 +170,28 @@ def _running(
     core: int | None,
     path: str,
 ) -> Iterator[Server]:
+    with _started(name, argv, port, certificates, folder, core) as server:
+        _wait(server, path)
+        yield server
+
+
+@contextlib.contextmanager
+def _started(
+    name: str,
+    argv: Sequence[str | Path],
+    port: int,
+    certificates: Certificates,
+    folder: Path,
+    core: int | None,
+    admin_port: int = 0,
+) -> Iterator[Server]:
     log = folder / f"{name}.log"
     process = Process(name, argv, log, {**os.environ, "PYTHONPATH": str(REPOSITORY)})
-    server = Server(name, process, port, certificates)
+    server = Server(name, process, port, certificates, admin_port)
     process.start()
     try:
         if core is not None:
             os.sched_setaffinity(server.pid, {core})
-        _wait(server, path)
         yield server
     finally:
         # Nothing of it is to be kept, and draining would only take time.

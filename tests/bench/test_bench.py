@@ -14,7 +14,7 @@ import pytest
 from tests.bench import inprocess, machine
 from tests.bench.bodies import ALL, NOTEBOOK, TRAIN, load_bodies, notebook_review, training_review
 from tests.bench.load import Loader, LoaderName
-from tests.bench.report import render
+from tests.bench.parts import render
 from tests.bench.served import CONSTANT, DECODE, summarise
 from tests.bench.servers import (
     Certificates,
