@@ -101,3 +101,63 @@ def test_without_a_cluster_it_says_what_to_name(
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert main(["doctor"]) == 2
     assert "--kubeconfig" in capsys.readouterr().err
+
+
+def _mount(install: Install, **files: str) -> None:
+    """Give the servers these policies."""
+    install.container["args"].append("--policies=/policies")
+    install.container["volumeMounts"] = [{"name": "policies", "mountPath": "/policies"}]
+    install.pod["volumes"] = [{"name": "policies", "configMap": {"name": "gpuward-policies"}}]
+    metadata = {"name": "gpuward-policies", "namespace": "gpuward-system"}
+    data = {f"{name}.yaml": content for name, content in files.items()}
+    install.add({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+
+
+def _policy(name: str, expression: str) -> dict[str, object]:
+    return {
+        "apiVersion": "gpuward.dev/v1alpha1",
+        "kind": "Policy",
+        "metadata": {"name": name},
+        "spec": {"validate": [{"expression": expression, "message": "no"}]},
+    }
+
+
+def _codes(install: Install, folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> set[str]:
+    _doctor(install, folder, "-o", "json", *arguments)
+    return {one["code"] for one in json.loads(capsys.readouterr().out)}
+
+
+def test_policies_are_those_that_the_servers_mount(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _mount(install, nobody=yaml.safe_dump(_policy("nobody", "false")))
+    assert "policy-refuses-gpuward" in _codes(install, tmp_path, capsys)
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "all.yaml").write_text(yaml.safe_dump(_policy("everybody", "true")), encoding="utf-8")
+    (tmp_path / "manifests").mkdir()
+    codes = _codes(install, tmp_path / "manifests", capsys, "--policies", str(others))
+    assert "policy-refuses-gpuward" not in codes
+
+
+def test_policies_in_custom_resources_count_where_they_are_followed(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _mount(install)
+    install.add(_policy("nobody", "false"))
+    assert "policy-refuses-gpuward" not in _codes(install, tmp_path, capsys)
+    install.container["args"].append("--policy-resources")
+    assert "policy-refuses-gpuward" in _codes(install, tmp_path, capsys)
+
+
+def test_policies_that_cannot_be_used_are_told(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _mount(install, broken=yaml.safe_dump(_policy("broken", "fals e")))
+    install.container["args"].append("--policy-resources")
+    install.add(_policy("unfinished", "object."))
+    assert _doctor(install, tmp_path) == 1
+    out = capsys.readouterr().out
+    assert "error: ConfigMap gpuward-system/gpuward-policies" in out
+    assert "gpuward-policies/broken.yaml:" in out
+    assert "error: Policy unfinished" in out

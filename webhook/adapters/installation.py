@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from webhook.adapters.cluster import Cluster, ClusterError
 from webhook.doctor.installation import Installation
-from webhook.engine.ruleset import Ruleset
 from webhook.kube.shape import JSONObject, items, mapping, text
+from webhook.policy.crd import GROUP, PLURALS, VERSION
 
 _SECONDS: Final = 15.0
 _PAGE: Final = "500"
@@ -51,10 +51,12 @@ _OWN: Final = (
     _Collection("Role", "rbac.authorization.k8s.io/v1", "roles", own=True),
     _Collection("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings", own=True),
     _Collection("Secret", "v1", "secrets", own=True),
+    _Collection("ConfigMap", "v1", "configmaps", own=True),
 )
+_POLICIES: Final = tuple(_Collection(kind, f"{GROUP}/{VERSION}", plural) for kind, plural in PLURALS.items())
 
 
-async def read_installation(cluster: Cluster, now: datetime, ruleset: Ruleset | None) -> Installation:
+async def read_installation(cluster: Cluster, now: datetime) -> Installation:
     """Everything in a cluster that the doctor looks at.
 
     What may not be read is left out and named in ``unread``.
@@ -69,12 +71,14 @@ async def read_installation(cluster: Cluster, now: datetime, ruleset: Ruleset | 
     await asyncio.gather(
         *(reading.read(collection, namespace) for collection in _OWN for namespace in sorted(seen.namespaces))
     )
+    seen = Installation(tuple(reading.objects), now, whole=True)
+    if any("policy-resources" in server.flags for server in seen.servers()):
+        await asyncio.gather(*(reading.read(collection) for collection in _POLICIES))
     return Installation(
         tuple(reading.objects),
         now,
         whole=True,
         server_version=text(version, "gitVersion") if type(version) is dict else "",
-        ruleset=ruleset,
         unread=reading.unread,
     )
 

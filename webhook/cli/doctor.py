@@ -7,15 +7,17 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from webhook.adapters import policy_files
 from webhook.adapters.manifests import Manifest, UnreadableInput, read_manifests
+from webhook.adapters.policy_resources import resource_from_object
+from webhook.adapters.yaml_documents import SUFFIXES
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, Style, add_color_argument
-from webhook.cli.policies import add_policies_argument
-from webhook.doctor import Diagnosis, Installation, Level, examine
-from webhook.engine.ruleset import Ruleset
-from webhook.kube.shape import JSONObject
+from webhook.cli.policies import DEFAULT_POLICIES
+from webhook.doctor import Diagnosis, Installation, Level, Ref, examine
+from webhook.kube.shape import JSONObject, mapping
 
 EPILOG = """examples:
   gpuward doctor                                 the cluster of $KUBECONFIG
@@ -39,7 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the cluster to examine (default: the pod's own, then $KUBECONFIG)",
     )
-    add_policies_argument(parser)
+    parser.add_argument(
+        "--policies", metavar="DIR",
+        help="a policy file or folder (default: what the installation mounts and its custom resources; where that is "
+        f"not there, {DEFAULT_POLICIES})",
+    )  # fmt: skip
     parser.add_argument(
         "-o", "--output", choices=("text", "json"), default="text", help="how to print the result"
     )
@@ -51,17 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    loaded = policy_files.load(policy_files.default_policies_path(args.policies))
-    for problem in loaded.problems:
-        print(problem, file=sys.stderr)
-    if loaded.ruleset is None:
-        print("gpuward: the policies cannot be used; what they would refuse is not examined", file=sys.stderr)
     try:
-        installation = (
-            _from_manifests(args.filename, loaded.ruleset)
-            if args.filename
-            else _from_cluster(args.kubeconfig, loaded.ruleset)
-        )
+        installation = _from_manifests(args.filename) if args.filename else _from_cluster(args.kubeconfig)
     except UnreadableInput as error:
         print(f"gpuward: {error}", file=sys.stderr)
         return COULD_NOT_RUN
@@ -74,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     if not installation.ours:
         print("gpuward: no webhook configuration here calls gpuward", file=sys.stderr)
         return COULD_NOT_RUN
-    diagnoses = examine(installation)
+    diagnoses = examine(_with_policies(installation, args.policies))
     if args.fix:
         _print_fixes(diagnoses)
     elif args.output == "json":
@@ -85,7 +82,45 @@ def run(args: argparse.Namespace) -> int:
     return VIOLATIONS if any(diagnosis.level in counting for diagnosis in diagnoses) else CLEAN
 
 
-def _from_manifests(paths: Sequence[str], ruleset: Ruleset | None) -> Installation | None:
+def _with_policies(installation: Installation, given: str | None) -> Installation:
+    """The installation with the policies of ``--policies``, else those that its servers have, else the default."""
+    mounted = installation.policies_mounted()
+    if given or mounted is None:
+        loaded = policy_files.load(policy_files.default_policies_path(given))
+        for problem in loaded.problems:
+            print(problem, file=sys.stderr)
+        if loaded.ruleset is None:
+            print(
+                "gpuward: the policies cannot be used; what they would refuse is not examined",
+                file=sys.stderr,
+            )
+        return replace(installation, ruleset=loaded.ruleset)
+    about = Ref.of(mounted)
+    files: list[tuple[str, bytes | OSError]] = [
+        (name, text.encode())
+        for name, text in sorted(mapping(mounted, "data").items())
+        if type(text) is str and name.endswith(SUFFIXES)
+    ]
+    alone = policy_files.compile_files(about.name, files, ())
+    problems = [(about, str(problem)) for problem in alone.problems]
+    resources = [
+        (Ref.of(obj), resource_from_object(Ref.of(obj).kind, obj)) for obj in installation.policy_resources()
+    ]
+    loaded = policy_files.compile_files(
+        about.name,
+        files if alone.ruleset is not None else [],
+        [(resource.where, resource.document) for _, resource in resources],
+    )
+    for ref, resource in resources:
+        problems += [(ref, problem.text) for problem in loaded.problems if problem.file == resource.where]
+    return replace(
+        installation,
+        ruleset=loaded.ruleset if loaded.ruleset is not None else alone.ruleset,
+        policy_problems=problems,
+    )
+
+
+def _from_manifests(paths: Sequence[str]) -> Installation | None:
     objects: list[JSONObject] = []
     readable = True
     for item in read_manifests(paths):
@@ -94,10 +129,10 @@ def _from_manifests(paths: Sequence[str], ruleset: Ruleset | None) -> Installati
         else:
             readable = False
             print(f"gpuward: {item}", file=sys.stderr)
-    return Installation(tuple(objects), datetime.now(UTC), ruleset=ruleset) if readable else None
+    return Installation(tuple(objects), datetime.now(UTC)) if readable else None
 
 
-def _from_cluster(kubeconfig: str | None, ruleset: Ruleset | None) -> Installation | None:
+def _from_cluster(kubeconfig: str | None) -> Installation | None:
     import asyncio
 
     from webhook.adapters.cluster import Cluster, ClusterConfigError, ClusterError
@@ -106,7 +141,7 @@ def _from_cluster(kubeconfig: str | None, ruleset: Ruleset | None) -> Installati
     async def read() -> Installation:
         cluster = Cluster(kubeconfig)
         try:
-            return await read_installation(cluster, datetime.now(UTC), ruleset)
+            return await read_installation(cluster, datetime.now(UTC))
         finally:
             await cluster.reset()
 

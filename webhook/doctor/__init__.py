@@ -48,6 +48,7 @@ EXAMINATIONS: Final[tuple[Examination, ...]] = (
     availability.lifecycle,
     permissions.missing,
     permissions.excessive,
+    policies.broken,
     policies.own_pods,
     policies.node_pods,
     versions.kubernetes,

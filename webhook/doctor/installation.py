@@ -10,9 +10,11 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
+from webhook.doctor.diagnosis import Ref
 from webhook.doctor.entries import Entry, entries_of
 from webhook.engine.ruleset import Ruleset
 from webhook.kube.shape import JSONObject, items, mapping, strings, text
+from webhook.policy.crd import GROUP, PLURALS, VERSION
 
 NAME_LABEL: Final = "kubernetes.io/metadata.name"
 
@@ -54,7 +56,8 @@ class Installation:
     ``whole``: the objects are all that there are in a cluster, so that one that is missing does not exist; otherwise
     they are manifests, and what is missing may be applied from elsewhere. ``now`` is the time (aware),
     ``server_version`` the API server's such as ``v1.36.3``, empty where it is not known. ``ruleset`` is the policies
-    to be judged by, None for none. ``unread`` has the kinds that could not be looked at, and why.
+    to be judged by, None for none, ``policy_problems`` what is wrong with those that the servers mount, each with the
+    object. ``unread`` has the kinds that could not be looked at, and why.
     """
 
     objects: Sequence[JSONObject]
@@ -62,6 +65,7 @@ class Installation:
     whole: bool = False
     server_version: str = ""
     ruleset: Ruleset | None = None
+    policy_problems: Sequence[tuple[Ref, str]] = ()
     unread: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def knows(self, kind: str) -> bool:
@@ -129,6 +133,24 @@ class Installation:
         known = {text(mapping(obj, "metadata"), "name") for obj in self.of_kind("Namespace")}
         return [name for name in names if name in known]
 
+    def policies_mounted(self) -> JSONObject | None:
+        """The ConfigMap of the policies that the servers read; None where it is not here."""
+        for server in self.servers():
+            if server.policies and (found := self.find("ConfigMap", server.namespace, server.policies)):
+                return found
+        return None
+
+    def policy_resources(self) -> list[JSONObject]:
+        """The custom resources that the servers read besides."""
+        if not any("policy-resources" in server.flags for server in self.servers()):
+            return []
+        return [
+            obj
+            for kind in PLURALS
+            for obj in self.of_kind(kind)
+            if text(obj, "apiVersion") == f"{GROUP}/{VERSION}"
+        ]
+
     def servers(self) -> Iterator[Server]:
         """The Deployments behind the Services that our entries call."""
         for namespace, name in self.services:
@@ -174,6 +196,25 @@ class Server:
     def service_account(self) -> str:
         """The name of the ServiceAccount its pods run as."""
         return text(self.pod, "serviceAccountName") or "default"
+
+    @property
+    def policies(self) -> str:
+        """The name of the ConfigMap that is mounted where its policies are read; empty where none is."""
+        folder = self.flags.get("policies", "").rstrip("/")
+        mounted = {
+            text(mount, "mountPath").rstrip("/"): text(mount, "name")
+            for mount in items(self.container, "volumeMounts")
+        }
+        if not folder or folder not in mounted:
+            return ""
+        return next(
+            (
+                text(mapping(volume, "configMap"), "name")
+                for volume in items(self.pod, "volumes")
+                if text(volume, "name") == mounted[folder]
+            ),
+            "",
+        )
 
     @cached_property
     def flags(self) -> Mapping[str, str]:

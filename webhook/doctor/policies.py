@@ -19,6 +19,21 @@ from webhook.policy.findings import MODE_LABEL, Action, Mode
 _MADE_FROM: Final = ("Deployment", "DaemonSet", "StatefulSet")
 
 
+def broken(installation: Installation) -> Iterator[Diagnosis]:
+    """Policies that the servers have been given and cannot use."""
+    for about, problem in installation.policy_problems:
+        yield Diagnosis(
+            "policy-broken",
+            Level.ERROR,
+            about,
+            (),
+            f"{problem}: servers that run keep the policies they had, and one that starts has none to serve"
+            if about.kind == "ConfigMap"
+            else f"{problem}: it is left out, or its last good version stays in force",
+            "gpuward lint says what is wrong, in the editor or in CI",
+        )
+
+
 def own_pods(installation: Installation) -> Iterator[Diagnosis]:
     """Policies that would refuse gpuward's own pods in a namespace of mode enforce."""
     if installation.ruleset is None:
