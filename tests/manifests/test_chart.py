@@ -254,7 +254,9 @@ def test_every_policy_resource_may_be_read(objects: list[Object]) -> None:
     assert allowed == plurals
 
 
-@pytest.mark.parametrize("name", ["default", "cert-manager", "webhooks", "monitoring", "autoscaling"])
+@pytest.mark.parametrize(
+    "name", ["default", "cert-manager", "webhooks", "monitoring", "autoscaling", "the gate guarded"]
+)
 def test_doctor_finds_nothing_to_mend(helm: Path, tmp_path: Path, name: str) -> None:
     rendered = tmp_path / "rendered.yaml"
     rendered.write_text(

@@ -59,7 +59,6 @@ _ESSENTIAL: Final = (
         Call("discovery.k8s.io", "v1", "endpointslices", "UPDATE", "kube-system"),
         "Services lose their endpoints",
     ),
-    (Call("", "v1", "namespaces", "UPDATE", "", subresource="finalize"), "no namespace can be removed"),
     (
         Call("apiextensions.k8s.io", "v1", "customresourcedefinitions", "UPDATE", ""),
         "no operator can be installed or mended",

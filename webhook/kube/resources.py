@@ -92,6 +92,7 @@ _CLUSTER_SCOPED: Final = frozenset(
         ("argoproj.io", "ClusterAnalysisTemplate"),
         ("argoproj.io", "ClusterWorkflowTemplate"),
         ("gateway.networking.k8s.io", "GatewayClass"),
+        ("gpuward.dev", "*"),
         ("karpenter.azure.com", "*"),
         ("karpenter.k8s.aws", "*"),
         ("karpenter.sh", "*"),
