@@ -410,3 +410,21 @@ def test_a_review_leaves_nothing_to_the_garbage_collector(phase: Phase, obj: dic
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_policies_follow_the_labels_of_a_namespace_as_they_change() -> None:
+    policies = ruleset(
+        policy(NoHostNetwork, match=block(namespaceSelector={"matchLabels": {"workload": "ml"}}))
+    )
+    asked = request(pod(hostNetwork=True))
+
+    def refused(**labels: Any) -> bool:
+        return not review(asked, policies, Facts(mode=Mode.ENFORCE, namespace_labels=labels)).allowed
+
+    for _ in range(2):
+        assert refused(workload="ml")
+        assert not refused(workload="web")
+        assert not refused()
+        # No label has such a value; whatever it is, it is not `ml`.
+        assert not refused(workload={"ml": []})
+        assert refused(workload="ml", other=["x"])

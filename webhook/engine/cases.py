@@ -50,10 +50,9 @@ def policies_about(spec: CaseSpec, ruleset: Ruleset) -> frozenset[str]:
     request, facts = _question(spec)
     subjects = Subjects(request, ruleset, facts)
     state = subjects.original()
-    candidates = ruleset.candidates(request.kind, request.operation, request.namespace)
     found = {
         chosen.policy.name
-        for chosen in select(candidates, request, facts)
+        for chosen in select(ruleset, request, facts)
         if _applies(chosen.policy, subjects, state)
     }
     return frozenset(found | set(ruleset.kubernetes.names() if ruleset.kubernetes is not None else ()))

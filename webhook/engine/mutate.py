@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from webhook.engine.decision import Phase
 from webhook.engine.errors import failed_rule
@@ -14,8 +14,7 @@ from webhook.policy.draft import Draft
 from webhook.policy.findings import Action, Finding
 
 
-@dataclass(frozen=True, slots=True)
-class Mutated:
+class Mutated(NamedTuple):
     """The object after its mutations, and its pods.
 
     ``applied`` is what the request's answer may change; ``recorded`` goes on from there with the mutations of
@@ -94,13 +93,13 @@ def _apply(
     while True:
         drafts, state = _drafts(original), original
         by: list[tuple[str, str]] = []
+        before = 0
         crashed: MutationRule | None = None
         for chosen in selected:
             policy = chosen.policy
             for rule in policy.mutations:
                 if id(rule) in failed:
                     continue
-                before = _revision(drafts)
                 try:
                     _run_one(policy, rule, subjects, drafts, state)
                 except Exception as error:  # noqa: BLE001 - a rule's bug must never become the request's failure
@@ -108,7 +107,9 @@ def _apply(
                     failed.add(id(rule))
                     errors.append(failed_rule(chosen, rule.name, error, mutation=True))
                     break
-                if _revision(drafts) != before:
+                revision = _revision(drafts)
+                if revision != before:
+                    before = revision
                     by.append((policy.name, rule.name))
                     state = state.after({key: draft.object for key, draft in drafts.items()})
             if crashed is not None:
@@ -118,14 +119,17 @@ def _apply(
 
 
 def _revision(drafts: _Drafts) -> int:
-    return sum(draft.revision for draft in drafts.values())
+    revision = 0
+    for draft in drafts.values():  # nearly always one, for which a generator costs more
+        revision += draft.revision
+    return revision
 
 
 def _run_one(
     policy: CompiledPolicy, rule: MutationRule, subjects: Subjects, drafts: _Drafts, state: State
 ) -> None:
     for pod in state.pods:
-        if not subjects.applies_to_pod(policy, pod, state):
+        if not (policy.about_every_pod or subjects.applies_to_pod(policy, pod, state)):
             continue
         draft = drafts[id(pod.written)]
         exception = policy.exceptions and subjects.exception(policy, rule.name, pod.labels)

@@ -45,9 +45,7 @@ def review(request: AdmissionRequest, ruleset: Ruleset, facts: Facts, phase: Pha
         return Decision(object=request.obj)
     selected: Sequence[Selected] = ()
     if _is_judged(request) and not _let_go(request):
-        selected = select(
-            ruleset.candidates(request.kind, request.operation, request.namespace), request, facts
-        )
+        selected = select(ruleset, request, facts)
     # Kubernetes' own policies match by their own rules, whatever else is let through here.
     kubernetes = ruleset.kubernetes
     validating = () if kubernetes is None or phase is Phase.MUTATE else kubernetes.validating_for(request)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from webhook.kube.accelerators import Catalog
 from webhook.kube.gvk import GroupVersionKind
@@ -143,6 +143,33 @@ class CompiledPolicy:
     expressions: tuple[ExpressionRule, ...]
     exceptions: tuple[CompiledException, ...]
     object_checks: tuple[ObjectCheckRule, ...] = ()
+    reads_managed_fields: bool = False
+    """Whether one of its expressions may look at ``metadata.managedFields``."""
+
+    # What follows from the above and is asked in every review.
+    judges: bool = field(init=False)
+    """Whether it has rules that judge, of any kind."""
+    judges_objects: bool = field(init=False)
+    """Whether some of these judge objects as they are."""
+    workload_checks: tuple[CheckRule, ...] = field(init=False)
+    """Those of its checks that have something to say about all pods of an object together."""
+    about_every_pod: bool = field(init=False)
+    """Whether there is no pod in an object it matches that it is not about."""
+
+    def __post_init__(self) -> None:
+        judges_objects = bool(self.object_checks) or not all(e.on_pods for e in self.expressions)
+        derived = {
+            "judges": bool(self.checks or self.expressions or self.object_checks),
+            "judges_objects": judges_objects,
+            "workload_checks": tuple(
+                rule for rule in self.checks if type(rule.check).check_workload is not Check.check_workload
+            ),
+            "about_every_pod": not (
+                self.match.matcher.asks_about_pods or self.match.conditions or self.exclude
+            ),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
 
 class Identities:
@@ -193,8 +220,19 @@ class CompiledBreakGlass:
         )
 
 
-# Kind, operation and namespace repeat in nearly every request; the bound only stops a flood of names.
+# Kind, operation, namespace and its labels repeat in nearly every request; the bound only stops a flood of names.
 _MEMO_LIMIT: Final = 20_000
+
+
+# Kind, operation and namespace, and the namespace's labels where they matter.
+_Asked = tuple[Any, ...]
+
+
+class _Candidates(NamedTuple):
+    """Policies, and whether some of them select namespaces by their labels."""
+
+    policies: tuple[CompiledPolicy, ...]
+    select_namespaces: bool
 
 
 class Ruleset:
@@ -203,7 +241,15 @@ class Ruleset:
     Policies run in the order of their names, so that the same set gives the same decision however it was loaded.
     """
 
-    __slots__ = ("_memo", "break_glass", "catalog", "kubernetes", "policies", "workloads")
+    __slots__ = (
+        "_memo",
+        "break_glass",
+        "catalog",
+        "kubernetes",
+        "policies",
+        "reads_managed_fields",
+        "workloads",
+    )
 
     def __init__(
         self,
@@ -220,8 +266,13 @@ class Ruleset:
         self.catalog: Final = catalog
         self.workloads: Final = workloads
         self.kubernetes: Final = kubernetes
+        # Rules of the library leave managed fields alone. Kubernetes' own policies see whole objects.
+        self.reads_managed_fields: Final = kubernetes is not None or any(
+            policy.reads_managed_fields for policy in self.policies
+        )
+        """Whether reviews need ``metadata.managedFields`` of their objects."""
         # Only a cache of answers that never change: the ruleset stays immutable to everyone outside.
-        self._memo: dict[tuple[GroupVersionKind, str, str], tuple[CompiledPolicy, ...]] = {}
+        self._memo: dict[_Asked, _Candidates] = {}
 
     def names(self) -> tuple[str, ...]:
         """The names of all policies."""
@@ -229,16 +280,37 @@ class Ruleset:
         return own if self.kubernetes is None else own + self.kubernetes.names()
 
     def candidates(
-        self, kind: GroupVersionKind, operation: str, namespace: str
+        self, kind: GroupVersionKind, operation: str, namespace: str, labels: Labels | None = None
     ) -> tuple[CompiledPolicy, ...]:
-        """The policies that can match requests of this kind, operation and namespace, in order."""
-        key = (kind, operation, namespace)
+        """The policies that can match requests of this kind, operation and namespace, in order.
+
+        With the ``labels`` of the namespace, those among them that select it.
+        """
+        key: _Asked = (kind, operation, namespace)
+        found = self._memo.get(key)
+        if found is None:
+            found = self._remember(
+                key, (p for p in self.policies if p.match.matcher.admits(kind, operation, namespace))
+            )
+        if labels is None or not found.select_namespaces:
+            return found.policies
+        # The labels of a namespace hardly ever change: a policy for other namespaces costs nothing either.
         try:
-            return self._memo[key]
-        except KeyError:
-            pass
-        found = tuple(p for p in self.policies if p.match.matcher.admits(kind, operation, namespace))
+            key = (kind, operation, namespace, frozenset(labels.items()))
+            selecting = self._memo.get(key)
+        except TypeError:
+            # A label that is no string, and has no hash.
+            return tuple(p for p in found.policies if p.match.matcher.selects_namespace(labels))
+        if selecting is None:
+            selecting = self._remember(
+                key, (p for p in found.policies if p.match.matcher.selects_namespace(labels))
+            )
+        return selecting.policies
+
+    def _remember(self, key: _Asked, policies: Iterable[CompiledPolicy]) -> _Candidates:
+        found = tuple(policies)
         if len(self._memo) >= _MEMO_LIMIT:
             self._memo.clear()
-        self._memo[key] = found
-        return found
+        remembered = _Candidates(found, any(p.match.matcher.asks_about_namespace for p in found))
+        self._memo[key] = remembered
+        return remembered

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from webhook.engine.decision import Exempted, Facts
@@ -29,21 +29,17 @@ class Selected(NamedTuple):
     action: Action
 
 
-def select(candidates: Sequence[CompiledPolicy], request: AdmissionRequest, facts: Facts) -> list[Selected]:
-    """The candidates whose user, name and namespace selector match, each with its effective action."""
-    if facts.mode is None:
-        return []
+def select(ruleset: Ruleset, request: AdmissionRequest, facts: Facts) -> list[Selected]:
+    """The policies that match the request, each with its effective action."""
     mode = facts.mode
-    labels: dict[str, Any] | None = None
+    if mode is None:
+        return []
     selected: list[Selected] = []
-    for policy in candidates:
+    labels = namespace_labels(request, facts)
+    for policy in ruleset.candidates(request.kind, request.operation, request.namespace, labels):
         matcher = policy.match.matcher
-        if matcher.asks_about_request:
-            if labels is None:
-                labels = namespace_labels(request, facts)
-            if not matcher.matches_request(request, labels):
-                continue
-        selected.append(Selected(policy, EFFECTIVE_ACTION[policy.action, mode]))
+        if not matcher.asks_who or matcher.matches_request(request):
+            selected.append(Selected(policy, EFFECTIVE_ACTION[policy.action, mode]))
     return selected
 
 
@@ -169,9 +165,13 @@ class Subjects:
     def _may_exclude(self, block: Block) -> bool:
         request = self.request
         matcher = block.matcher
-        return matcher.admits(request.kind, request.operation, request.namespace) and (
-            not matcher.asks_about_request
-            or matcher.matches_request(request, namespace_labels(request, self.facts))
+        return (
+            matcher.admits(request.kind, request.operation, request.namespace)
+            and (
+                not matcher.asks_about_namespace
+                or matcher.selects_namespace(namespace_labels(request, self.facts))
+            )
+            and (not matcher.asks_who or matcher.matches_request(request))
         )
 
     @staticmethod

@@ -29,90 +29,94 @@ def validate(selected: Sequence[Selected], subjects: Subjects, mutated: Mutated)
     Policies that only record judge the object as their own mutations would have left it: that is what they would see
     if they were enforced.
     """
-    findings: list[Judged] = []
+    # One list that all write to, and no generators: most rules find nothing, and then a call is all that is left.
+    found: list[Judged] = []
     for chosen in selected:
-        policy = chosen.policy
-        if not policy.checks and not policy.expressions and not policy.object_checks:
-            continue
-        state = mutated.recorded_state if chosen.action is Action.AUDIT else mutated.applied_state
-        findings.extend(_judge(chosen, subjects, state))
-    return findings
+        if chosen.policy.judges:
+            state = mutated.recorded_state if chosen.action is Action.AUDIT else mutated.applied_state
+            _judge(chosen, subjects, state, found)
+    return found
 
 
-def _judge(chosen: Selected, subjects: Subjects, state: State) -> Iterator[Judged]:
+def _judge(chosen: Selected, subjects: Subjects, state: State, found: list[Judged]) -> None:
     policy = chosen.policy
     pods: list[Pod] = []
     for pod in state.pods:
         try:
-            if not subjects.applies_to_pod(policy, pod, state):
+            if not (policy.about_every_pod or subjects.applies_to_pod(policy, pod, state)):
                 continue
         except Exception as error:  # noqa: BLE001 - a condition that cannot be evaluated is a finding
-            yield Judged(failed_rule(chosen, "match", error), pod)
+            found.append(Judged(failed_rule(chosen, "match", error), pod))
             continue
         pods.append(pod)
-        for finding in _judge_pod(chosen, subjects, state, pod):
-            yield Judged(finding, pod)
-    if pods:
-        for finding in _judge_workload(chosen, subjects, pods):
-            yield Judged(finding, None)
-    on_object = [expression for expression in policy.expressions if not expression.on_pods]
-    if on_object or policy.object_checks:
-        for finding in _judge_object(chosen, subjects, state, on_object):
-            yield Judged(finding, None)
+        _judge_pod(chosen, subjects, state, pod, found)
+    if pods and policy.workload_checks:
+        _judge_workload(chosen, subjects, pods, found)
+    if policy.judges_objects:
+        _judge_object(chosen, subjects, state, found)
 
 
-def _judge_pod(chosen: Selected, subjects: Subjects, state: State, pod: Pod) -> Iterator[Finding]:
+def _judge_pod(chosen: Selected, subjects: Subjects, state: State, pod: Pod, found: list[Judged]) -> None:
     policy = chosen.policy
     for rule in policy.checks:
-        found = _check(chosen, rule, subjects, pod)
-        yield from _not_exempt(found, rule.name, policy, subjects, pod.labels) if policy.exceptions else found
+        before = len(found)
+        try:
+            for violation in rule.check(pod):
+                path = violation.path if subjects.is_pod else pod.written_at(violation.path)
+                found.append(Judged(_finding(chosen, rule, violation, path), pod))
+        except Exception as error:  # noqa: BLE001 - a rule's bug must never become the request's failure
+            found.append(Judged(failed_rule(chosen, rule.name, error), pod))
+        if policy.exceptions:
+            _spare(found, before, rule.name, policy, subjects, pod.labels)
     for expression in policy.expressions:
         if expression.on_pods:
-            found = _evaluate(chosen, expression, state, pod)
-            yield from (
-                _not_exempt(found, expression.name, policy, subjects, pod.labels)
-                if policy.exceptions
-                else found
-            )
+            before = len(found)
+            found.extend(Judged(finding, pod) for finding in _evaluate(chosen, expression, state, pod))
+            _spare(found, before, expression.name, policy, subjects, pod.labels)
 
 
-def _not_exempt(
-    found: Iterator[Finding], rule: str, policy: CompiledPolicy, subjects: Subjects, labels: JSONObject
-) -> list[Finding]:
-    """What a rule has found, unless an exception frees from it. It is asked afterwards: an exception from a rule that
-    has nothing to say is not used."""
-    findings = list(found)
-    return [] if findings and subjects.exempt(policy, rule, labels) else findings
+def _spare(
+    found: list[Judged],
+    before: int,
+    rule: str,
+    policy: CompiledPolicy,
+    subjects: Subjects,
+    labels: JSONObject,
+) -> None:
+    """Take back what a rule has found, which stands after ``before``, if an exception frees from it. It is asked
+    afterwards: an exception from a rule that has nothing to say is not used."""
+    if len(found) > before and subjects.exempt(policy, rule, labels):
+        del found[before:]
 
 
-def _judge_workload(chosen: Selected, subjects: Subjects, pods: Sequence[Pod]) -> Iterator[Finding]:
+def _judge_workload(chosen: Selected, subjects: Subjects, pods: Sequence[Pod], found: list[Judged]) -> None:
     policy = chosen.policy
-    for rule in policy.checks:
-        found = _check_workload(chosen, rule, pods)
-        if not policy.exceptions:
-            yield from found
-        elif findings := list(found):
+    for rule in policy.workload_checks:
+        findings = _check_workload(chosen, rule, pods)
+        if findings and policy.exceptions:
             concerned = [pod for pod in pods if not subjects.exempt(policy, rule.name, pod.labels)]
-            yield from findings if len(concerned) == len(pods) else _check_workload(chosen, rule, concerned)
+            if len(concerned) < len(pods):
+                findings = _check_workload(chosen, rule, concerned)
+        found.extend(Judged(finding, None) for finding in findings)
 
 
-def _check_workload(chosen: Selected, rule: CheckRule, pods: Sequence[Pod]) -> Iterator[Finding]:
+def _check_workload(chosen: Selected, rule: CheckRule, pods: Sequence[Pod]) -> list[Finding]:
+    findings: list[Finding] = []
     try:
         for violation in rule.check.check_workload(pods):
-            yield _finding(chosen, rule, violation, violation.path)
-    except Exception as error:  # noqa: BLE001 - a rule's bug must never become the request's failure
-        yield failed_rule(chosen, rule.name, error)
+            findings.append(_finding(chosen, rule, violation, violation.path))  # noqa: PERF401 - what it found before failing counts
+    except Exception as error:  # noqa: BLE001 - as above
+        findings.append(failed_rule(chosen, rule.name, error))
+    return findings
 
 
-def _judge_object(
-    chosen: Selected, subjects: Subjects, state: State, expressions: Sequence[ExpressionRule]
-) -> Iterator[Finding]:
+def _judge_object(chosen: Selected, subjects: Subjects, state: State, found: list[Judged]) -> None:
     policy = chosen.policy
     try:
         if not subjects.applies_to_object(policy, state):
             return
     except Exception as error:  # noqa: BLE001 - a condition that cannot be evaluated is a finding
-        yield failed_rule(chosen, "match", error)
+        found.append(Judged(failed_rule(chosen, "match", error), None))
         return
     labels = mapping(mapping(state.object or {}, "metadata"), "labels")
     request = subjects.request
@@ -128,32 +132,22 @@ def _judge_object(
         kind = (request.kind.group, request.kind.kind)
         for rule in policy.object_checks:
             if kind in rule.check.kinds and (state.object is not None or rule.check.judges_deletion):
-                found = _check_object(chosen, rule, obj)
-                yield from (
-                    _not_exempt(found, rule.name, policy, subjects, labels) if policy.exceptions else found
-                )
-    for expression in expressions:
-        found = _evaluate(chosen, expression, state, None)
-        yield from (
-            _not_exempt(found, expression.name, policy, subjects, labels) if policy.exceptions else found
-        )
+                before = len(found)
+                _check_object(chosen, rule, obj, found)
+                _spare(found, before, rule.name, policy, subjects, labels)
+    for expression in policy.expressions:
+        if not expression.on_pods:
+            before = len(found)
+            found.extend(Judged(finding, None) for finding in _evaluate(chosen, expression, state, None))
+            _spare(found, before, expression.name, policy, subjects, labels)
 
 
-def _check(chosen: Selected, rule: CheckRule, subjects: Subjects, pod: Pod) -> Iterator[Finding]:
-    try:
-        for violation in rule.check(pod):
-            path = violation.path if subjects.is_pod else pod.written_at(violation.path)
-            yield _finding(chosen, rule, violation, path)
-    except Exception as error:  # noqa: BLE001 - as above
-        yield failed_rule(chosen, rule.name, error)
-
-
-def _check_object(chosen: Selected, rule: ObjectCheckRule, obj: Object) -> Iterator[Finding]:
+def _check_object(chosen: Selected, rule: ObjectCheckRule, obj: Object, found: list[Judged]) -> None:
     try:
         for violation in rule.check(obj):
-            yield _finding(chosen, rule, violation, violation.path)
+            found.append(Judged(_finding(chosen, rule, violation, violation.path), None))  # noqa: PERF401 - as above
     except Exception as error:  # noqa: BLE001 - as above
-        yield failed_rule(chosen, rule.name, error)
+        found.append(Judged(failed_rule(chosen, rule.name, error), None))
 
 
 def _finding(

@@ -150,8 +150,8 @@ def parse_kind(written: str, declared: Collection[Kind] = ()) -> KindPattern:
 class Matcher:
     """A compiled ``match`` or ``exclude`` block.
 
-    It is asked in three steps, from what is the same for many requests to what is one pod's own: ``admits`` (kind,
-    operation, namespace name: the ruleset keeps the answers), ``matches_request``, ``matches_subject``.
+    It is asked in steps, from what is the same for many requests to what is one pod's own: ``admits`` (kind, operation,
+    namespace name) and ``selects_namespace``, whose answers the ruleset keeps, ``matches_request``, ``matches_pod``.
     Conditions in CEL are the caller's.
     """
 
@@ -167,7 +167,9 @@ class Matcher:
         "_operations",
         "_pods",
         "_users",
-        "asks_about_request",
+        "asks_about_namespace",
+        "asks_about_pods",
+        "asks_who",
         "kinds",
     )
 
@@ -203,13 +205,14 @@ class Matcher:
         self._namespace_selector = label_selector(match.namespaceSelector)
         self._object_selector = label_selector(match.objectSelector)
         self._accelerators: Literal["Required", "None", "Any"] = match.accelerators
-        self.asks_about_request: bool = not (
-            self._namespace_selector is None
-            and self._names.everything
-            and self._users.everything
-            and self._groups.everything
+        self.asks_about_namespace: bool = self._namespace_selector is not None
+        """Whether ``selects_namespace`` can say no at all."""
+        self.asks_who: bool = not (
+            self._names.everything and self._users.everything and self._groups.everything
         )
-        """Whether ``matches_request`` can say no at all."""
+        """Whether ``matches_request`` can."""
+        self.asks_about_pods: bool = not (self._accelerators == "Any" and self._object_selector is None)
+        """Whether ``matches_pod`` can."""
 
     def admits(self, kind: GroupVersionKind, operation: str, namespace: str) -> bool:
         """Whether requests of this kind, operation and namespace can match at all."""
@@ -224,10 +227,12 @@ class Matcher:
             return False
         return self._namespaces.everything or (namespace != "" and self._namespaces.match(namespace))
 
-    def matches_request(self, request: AdmissionRequest, namespace_labels: Labels) -> bool:
-        """Whether who asks, the object's name and the namespace's labels match."""
-        if self._namespace_selector is not None and not self._namespace_selector(namespace_labels):
-            return False
+    def selects_namespace(self, labels: Labels) -> bool:
+        """Whether the labels of the request's namespace match."""
+        return self._namespace_selector is None or self._namespace_selector(labels)
+
+    def matches_request(self, request: AdmissionRequest) -> bool:
+        """Whether who asks and the object's name match."""
         if not self._names.everything and not self._names.match(object_name(request)):
             return False
         return self._users.match(request.username) and self._groups.match_any(request.groups)
