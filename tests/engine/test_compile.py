@@ -174,3 +174,41 @@ def test_a_variable_that_does_not_compile_is_told_once_and_not_where_it_is_used(
         "spec.variables[2].expression",
         "spec.validate[1].expression",
     ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "reads"),
+    [
+        ({}, False),
+        ({"validate": [{"expression": "object.metadata.name != ''"}]}, False),
+        ({"validate": [{"expression": "size(object.metadata.managedFields) < 9"}]}, True),
+        ({"validate": [{"expression": "size(object.metadata) < 9"}]}, True),
+        (
+            {"match": {"conditions": [{"name": "c", "expression": "has(object.metadata.managedFields)"}]}},
+            True,
+        ),
+        ({"exclude": [{"conditions": [{"name": "c", "expression": "object == oldObject"}]}]}, True),
+        (
+            {
+                "variables": [{"name": "v", "expression": "object.metadata.managedFields"}],
+                "validate": [{"expression": "variables.v.size() > 0"}],
+            },
+            True,
+        ),
+        (
+            {
+                "mutate": [
+                    {
+                        "rule": "annotations",
+                        "parameters": {
+                            "valueExpressions": {"by": "object.metadata.managedFields[0].manager"}
+                        },
+                    }
+                ]
+            },
+            True,
+        ),
+    ],
+)
+def test_it_is_known_which_policies_look_at_managed_fields(spec: dict[str, Any], reads: bool) -> None:
+    assert compile_policy(document(**spec), CONTEXT).reads_managed_fields is reads

@@ -115,6 +115,7 @@ class _Compiler:
         self._object_checks = self._named_object_checks()
         self._about_pods = not self._object_checks or self._names_rules_of_pods()
         self._is_whole = True
+        self._reads_managed_fields = False
         # Variables that cannot be used: what mentions one of them is not judged for it.
         self._lost_variables: set[str] = set()
         self._rule_names = {
@@ -175,6 +176,7 @@ class _Compiler:
             expressions=tuple(expressions),
             exceptions=tuple(exceptions),
             object_checks=tuple(object_checks),
+            reads_managed_fields=self._reads_managed_fields,
         )
 
     def _named_object_checks(self) -> dict[int, type[ObjectCheck]]:
@@ -291,7 +293,7 @@ class _Compiler:
         if self._environment is None:
             self._environment = Environment()
         try:
-            return self._environment.compile(expression, "value")
+            return self._noted(self._environment.compile(expression, "value"))
         except CelCompileError as error:
             if self._uses_lost_variables(expression):
                 raise InvalidPolicy([]) from None
@@ -379,10 +381,14 @@ class _Compiler:
         if self._environment is None:
             self._environment = Environment()
         try:
-            return self._environment.compile(expression, returns=returns)  # type: ignore[arg-type]  # one of the literals
+            return self._noted(self._environment.compile(expression, returns=returns))  # type: ignore[arg-type]  # one of the literals
         except CelCompileError as error:
             self._cel_problem(expression, path, error)
             return None
+
+    def _noted(self, program: Program) -> Program:
+        self._reads_managed_fields |= program.reads_managed_fields
+        return program
 
     def _uses_lost_variables(self, expression: str) -> bool:
         used = re.findall(r"\bvariables\s*\.\s*\??(\w+)", expression)

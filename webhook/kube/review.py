@@ -63,6 +63,11 @@ def decode(body: bytes) -> AdmissionRequest:
         MalformedReview: the body is not valid JSON (RFC 8259; NaN, invalid UTF-8, duplicate keys and nesting that no
             Kubernetes object has are refused) or not an ``admission.k8s.io/v1`` AdmissionReview with a request.
     """
+    return admission_request(_read(body))
+
+
+def _read(body: bytes) -> JSONObject:
+    """The request, whole."""
     try:
         review = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -78,10 +83,15 @@ def decode(body: bytes) -> AdmissionRequest:
     request = review.get("request")
     if type(request) is not dict:
         raise MalformedReview(f"request must be an object, not {_json_type(request)}")
-    return _request(request)
+    return request
 
 
-def _request(request: JSONObject) -> AdmissionRequest:
+def admission_request(request: JSONObject) -> AdmissionRequest:
+    """The request of an AdmissionReview, given as plain data.
+
+    Raises:
+        MalformedReview: something that every request has is missing or of another type.
+    """
     uid = request.get("uid")
     if type(uid) is not str or not uid:
         raise MalformedReview("request.uid must be a non-empty string")
@@ -151,6 +161,21 @@ def encode(
 _GO_ESCAPES: Final = ((b"&", b"\\u0026"), (b"<", b"\\u003c"), (b">", b"\\u003e"))
 
 
+def is_written(body: bytes, parsed: Any) -> bool:
+    """Whether this is what comes of writing ``parsed``, as Go or in short.
+
+    Raises:
+        orjson.JSONEncodeError: it cannot be written.
+    """
+    # Go ends what it writes with a line feed.
+    written = orjson.dumps(parsed, option=orjson.OPT_APPEND_NEWLINE)
+    if written == body:
+        return True
+    for plain, escaped in _GO_ESCAPES:
+        written = written.replace(plain, escaped)
+    return written.rstrip() == body.strip()
+
+
 def _refuse_duplicate_keys(body: bytes, parsed: Any) -> None:
     """Refuse a body in which a map has a key twice: two readers could see two different objects in it.
 
@@ -158,16 +183,10 @@ def _refuse_duplicate_keys(body: bytes, parsed: Any) -> None:
     if nothing was dropped; that is cheap, and true for what the API server sends. Anything else is read key by key.
     """
     try:
-        # Go ends what it writes with a line feed.
-        written = orjson.dumps(parsed, option=orjson.OPT_APPEND_NEWLINE)
-        if written == body:
+        if is_written(body, parsed):
             return
     except orjson.JSONEncodeError:
         raise MalformedReview("the body is nested too deeply") from None
-    for plain, escaped in _GO_ESCAPES:
-        written = written.replace(plain, escaped)
-    if written.rstrip() == body.strip():
-        return
     try:
         json.loads(body, object_pairs_hook=_unique)
     except RecursionError:

@@ -20,6 +20,7 @@ from webhook.adapters.namespaces import Namespace, NamespaceLookupError, Namespa
 from webhook.engine.decision import Decision, Facts
 from webhook.engine.review import review
 from webhook.engine.ruleset import Ruleset
+from webhook.kube.envelope import decode_without_managed_fields
 from webhook.kube.gvk import NAMESPACE
 from webhook.kube.review import AdmissionRequest, MalformedReview, decode, encode
 from webhook.policy.findings import Mode
@@ -98,8 +99,10 @@ class Admission:
     async def _review(self, body: bytes, call: Call, started: float) -> Reply:
         uid = ""
         large = len(body) > INLINE_LIMIT
+        ruleset = self._ruleset()
+        read = decode if ruleset.reads_managed_fields else decode_without_managed_fields
         try:
-            asked = await self._in_thread(started, call, decode, body) if large else decode(body)
+            asked = await self._in_thread(started, call, read, body) if large else read(body)
             uid = asked.uid
             # A request for a Namespace object has its name as the namespace.
             if asked.namespace in self._exempt:
@@ -107,7 +110,7 @@ class Admission:
             else:
                 facts = await self._facts(asked, call, started)
                 mode = facts.mode
-                judged = (asked, self._ruleset(), facts, call.phase)
+                judged = (asked, ruleset, facts, call.phase)
                 decision = await self._in_thread(started, call, review, *judged) if large else review(*judged)
             answer = encode(
                 uid,

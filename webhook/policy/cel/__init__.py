@@ -152,7 +152,14 @@ def _is_json(kind: CelType) -> bool:
 class Program:
     """A compiled expression. Immutable, and safe to use from any thread."""
 
-    __slots__ = ("_expression", "_reads_managed_fields", "expression", "reads", "result_type", "returns")
+    __slots__ = (
+        "_expression",
+        "expression",
+        "reads",
+        "reads_managed_fields",
+        "result_type",
+        "returns",
+    )
 
     def __init__(self, expression: str, returns: Returns, result_type: CelType, tree: Any) -> None:
         self.expression = expression
@@ -161,7 +168,8 @@ class Program:
         """The static type, in CEL's spelling: ``bool``, ``dyn``, ``list(string)``."""
         self.reads = frozenset(expansion.variables_in(tree))
         """The variables of Kubernetes that its value depends on: ``object``, ``request`` ..."""
-        self._reads_managed_fields = expansion.reads_managed_fields(tree)
+        self.reads_managed_fields = expansion.reads_managed_fields(tree)
+        """Whether it may look at ``metadata.managedFields`` of an object."""
         self._expression: cel.Expression
         try:
             self._expression = engine.program(tree)
@@ -178,7 +186,7 @@ class Program:
             CelEvaluationError: there is none.
         """
         try:
-            result = self._expression.eval(scope.activation(self._reads_managed_fields))
+            result = self._expression.eval(scope.activation(self.reads_managed_fields))
             if self.returns == "any":
                 return values.plain(result)
             if self.returns == "value":
