@@ -185,6 +185,10 @@ ERRORS: dict[str, tuple[str, Break]] = {
     "one replica by default": ("one-replica", lambda i: i.deployment["spec"].pop("replicas")),
     "scaled down to one": ("one-replica", lambda i: _scaler(i, 1)),
     "no pod is ready": ("replicas-missing", lambda i: i.deployment.update(status={"replicas": 2})),
+    "readiness asks whether it lives": (
+        "no-readiness-probe",
+        lambda i: i.container.update(readinessProbe={"httpGet": {"path": "/healthz", "port": "admin"}}),
+    ),
     "no readiness probe": ("no-readiness-probe", lambda i: i.container.pop("readinessProbe")),
     "no Service": ("no-service", lambda i: i.remove("Service gpuward")),
     "Service of other pods": (
@@ -281,6 +285,20 @@ WARNINGS: dict[str, tuple[str, Break]] = {
     "budget allows no eviction": ("disruption-budget-blocks", lambda i: _budget(i, minAvailable="100%")),
     "budget allows every eviction": ("disruption-budget-allows-all", lambda i: _budget(i, maxUnavailable=2)),
     "all pods on one node": ("not-spread", lambda i: i.pod.pop("topologySpreadConstraints")),
+    "all pods are replaced at once": (
+        "rollout-takes-all",
+        lambda i: i.deployment["spec"].update(strategy={"type": "Recreate"}),
+    ),
+    "all pods may be unavailable": (
+        "rollout-takes-all",
+        lambda i: i.deployment["spec"].update(strategy={"rollingUpdate": {"maxUnavailable": "100%"}}),
+    ),
+    "may read all Secrets": (
+        "permissions-excessive",
+        lambda i: i["ClusterRole gpuward"]["rules"].append(
+            {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}
+        ),
+    ),
     "no requests": ("no-requests", lambda i: i.container["resources"].pop("requests")),
     "no time to drain": (
         "grace-period-short",

@@ -45,6 +45,7 @@ EXAMINATIONS: Final[tuple[Examination, ...]] = (
     availability.replicas,
     availability.budgets,
     availability.placement,
+    availability.rollouts,
     availability.lifecycle,
     permissions.missing,
     permissions.excessive,

@@ -127,17 +127,49 @@ def placement(installation: Installation) -> Iterator[Diagnosis]:
             )
 
 
+def rollouts(installation: Installation) -> Iterator[Diagnosis]:
+    """Servers all of whose pods a new version takes away at once."""
+    for server in installation.servers():
+        strategy = mapping(mapping(server.deployment, "spec"), "strategy")
+        gone = _share(mapping(strategy, "rollingUpdate"), "maxUnavailable", server.replicas, down=True)
+        recreated = text(strategy, "type") == "Recreate"
+        if recreated or (gone is not None and gone >= server.replicas > 0):
+            yield Diagnosis(
+                "rollout-takes-all",
+                Level.WARNING,
+                Ref.of(server.deployment),
+                ("spec", "strategy")
+                if recreated
+                else ("spec", "strategy", "rollingUpdate", "maxUnavailable"),
+                "a new version, or a changed flag, takes all pods away before the first new one is ready",
+                "write type: RollingUpdate with maxUnavailable: 0",
+                (
+                    {
+                        "op": "add",
+                        "path": "/spec/strategy",
+                        "value": {
+                            "type": "RollingUpdate",
+                            "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+                        },
+                    },
+                ),
+            )
+
+
 def lifecycle(installation: Installation) -> Iterator[Diagnosis]:
     """Servers that are called before they are ready or after they have gone."""
     for server in installation.servers():
         container: Path = ("spec", "template", "spec", "containers", server.index)
-        if not mapping(server.container, "readinessProbe"):
+        probe = mapping(server.container, "readinessProbe")
+        asked = text(mapping(probe, "httpGet"), "path")
+        if not probe or (asked and asked.partition("?")[0] != "/readyz"):
             yield Diagnosis(
                 "no-readiness-probe",
                 Level.ERROR,
                 Ref.of(server.deployment),
                 (*container, "readinessProbe"),
-                "without a readiness probe the API server calls pods that have not read their policies yet, and those "
+                ("without a readiness probe" if not probe else f"{asked} does not say who is ready:")
+                + " the API server calls pods that have not read their policies yet, and those "
                 "whose certificate it does not trust",
                 "probe /readyz on the admin port",
             )
@@ -182,13 +214,15 @@ def _scales(scaler: JSONObject, server: Server) -> bool:
     )
 
 
-def _share(spec: JSONObject, field: str, of: int) -> int | None:
-    """``minAvailable`` or ``maxUnavailable`` as a number of pods; percentages are rounded up, as Kubernetes does."""
+def _share(spec: JSONObject, field: str, of: int, *, down: bool = False) -> int | None:
+    """``minAvailable`` or ``maxUnavailable`` as a number of pods; percentages are rounded up, as Kubernetes does for
+    disruption budgets, or ``down``, as it does for a Deployment's maxUnavailable."""
     value = spec.get(field)
     if type(value) is int:
         return value
     if type(value) is str and value.endswith("%") and value[:-1].isdigit():
-        return -(-int(value[:-1]) * of // 100)
+        share = int(value[:-1]) * of
+        return share // 100 if down else -(-share // 100)
     return None
 
 

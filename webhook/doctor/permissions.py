@@ -85,9 +85,25 @@ def missing(installation: Installation) -> Iterator[Diagnosis]:
 
 
 def excessive(installation: Installation) -> Iterator[Diagnosis]:
-    """A server that may do everything: whoever gets into it has the cluster."""
+    """A server that may do everything, or read every Secret: whoever gets into it has the cluster."""
     for server in installation.servers():
         for rule, role in _rules(installation, server, ""):
+            everything = "*" in strings(rule, "resources") and "*" in strings(rule, "apiGroups")
+            if (
+                not everything
+                and _has(rule, "apiGroups", "")
+                and _has(rule, "resources", "secrets")
+                and not strings(rule, "resourceNames")
+                and any(_has(rule, "verbs", verb) for verb in ("get", "list", "watch"))
+            ):
+                yield Diagnosis(
+                    "permissions-excessive",
+                    Level.WARNING,
+                    Ref("ServiceAccount", server.namespace, server.service_account),
+                    (),
+                    f"by {role} it may read all Secrets of the cluster, and needs one, in its own namespace",
+                    "bind a Role in its namespace for the one Secret, as the chart does",
+                )
             if (
                 "*" in strings(rule, "verbs")
                 and "*" in strings(rule, "resources")
