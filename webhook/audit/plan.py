@@ -22,7 +22,7 @@ from webhook.policy.findings import Action, Finding
 
 # The labels by which cost tools attribute a pod, the most telling first. Source: Kubecost and OpenCost, "Allocation".
 OWNER_LABELS: Final = ("owner", "team", "department", "cost-center")
-NOBODY: Final = "(no owner)"
+NOBODY: Final = "no owner"
 
 # What a controller or the API server writes into an object after its creation.
 _WRITTEN_SINCE: Final = frozenset({"status"})
