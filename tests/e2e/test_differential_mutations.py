@@ -44,6 +44,9 @@ def outcomes(
     control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, list[Outcome]]:
     """What came of every request under every policy."""
+    # Once validating policies that had parameters are gone, an API server (1.36) finds none for mutating ones any more
+    # until it starts anew. Which of both goes first here must not matter.
+    control_plane.restart_api_server()
     return harness.run(control_plane, tmp_path_factory.mktemp("policies"), NAMES)
 
 
