@@ -37,17 +37,19 @@ def run(selected: Sequence[Selected], subjects: Subjects, original: State, phase
     Which of them run is the answer to "what will these pods be like when the checks see them": pods are mutated once,
     when they are created; a pod that is only validated has been through it; templates are taken as the pods to come.
     """
-    if not _has_effect(subjects, original, phase):
-        return Mutated(Draft(subjects.request.obj or {}), original, (), None, (), original, ())
-    drafts, state = _drafts(original), original
-    applied_by: tuple[tuple[str, str], ...] = ()
-    errors: list[Finding] = []
+    mutating: Sequence[Selected] = ()
+    if _has_effect(subjects, original, phase):
+        mutating = [chosen for chosen in selected if chosen.policy.mutations]
     # A pod that arrives at /validate is final: mutations that are applied at all have been applied to it.
+    applying: Sequence[Selected] = ()
     if not (subjects.is_pod and phase is Phase.VALIDATE):
-        applying = [s for s in selected if s.policy.mutations and s.action is not Action.AUDIT]
-        drafts, state, applied_by = _apply(applying, subjects, state, errors)
+        applying = [chosen for chosen in mutating if chosen.action is not Action.AUDIT]
+    recording = [chosen for chosen in mutating if chosen.action is Action.AUDIT]
+    if not applying and not recording:
+        return Mutated(Draft(subjects.request.obj or {}), original, (), None, (), original, ())
+    errors: list[Finding] = []
+    drafts, state, applied_by = _apply(applying, subjects, original, errors)
     applied = drafts[id(subjects.request.obj)]
-    recording = [s for s in selected if s.policy.mutations and s.action is Action.AUDIT]
     if not recording:
         return Mutated(applied, state, applied_by, None, (), state, tuple(errors))
     drafts, recorded_state, recorded_by = _apply(recording, subjects, state, errors)
