@@ -293,12 +293,14 @@ class _Compiler:
         if self._environment is None:
             self._environment = Environment()
         try:
-            return self._noted(self._environment.compile(expression, "value"))
+            program = self._environment.compile(expression, "value")
+            _forbid_params(expression)
         except CelCompileError as error:
             if self._uses_lost_variables(expression):
                 raise InvalidPolicy([]) from None
             place = (error.line, error.column)
             raise ParameterError(f"CEL: {error.message}", field, place) from None
+        return self._noted(program)
 
     def _mutation(self, rule: MutateRule, path: Path) -> list[MutationRule]:
         found = self._find(rule.rule, _MUTATIONS, _CHECKS, path)
@@ -374,6 +376,11 @@ class _Compiler:
                 )
                 self._cel_problem(left.pop(at).expression, ("spec", "variables", at, "expression"), error)
                 self._lost_variables.add(error.variable or "")
+        for at, variable in left.items():
+            try:
+                _forbid_params(variable.expression)
+            except CelCompileError as error:
+                self._cel_problem(variable.expression, ("spec", "variables", at, "expression"), error)
 
     def _cel(self, expression: str, path: Path, returns: str) -> Program | None:
         from webhook.policy.cel import CelCompileError, Environment
@@ -381,10 +388,12 @@ class _Compiler:
         if self._environment is None:
             self._environment = Environment()
         try:
-            return self._noted(self._environment.compile(expression, returns=returns))  # type: ignore[arg-type]  # one of the literals
+            program = self._environment.compile(expression, returns=returns)  # type: ignore[arg-type]  # one of the literals
+            _forbid_params(expression)
         except CelCompileError as error:
             self._cel_problem(expression, path, error)
             return None
+        return self._noted(program)
 
     def _noted(self, program: Program) -> Program:
         self._reads_managed_fields |= program.reads_managed_fields
@@ -397,6 +406,20 @@ class _Compiler:
     def _cel_problem(self, expression: str, path: Path, error: CelCompileError) -> None:
         if not self._uses_lost_variables(expression):
             self.problems.append(Problem(path, f"CEL: {error.message}", offset=(error.line, error.column)))
+
+
+def _forbid_params(expression: str) -> None:
+    """Raises: CelCompileError: the expression, which compiles, uses ``params``, which nothing gives to a Policy."""
+    from webhook.policy.cel import CelCompileError
+    from webhook.policy.cel.names import free_names
+
+    # Few expressions have the word in them, and only those are parsed once more.
+    offset = free_names(expression).get("params") if "params" in expression else None
+    if offset is not None:
+        message = (
+            "params are for ValidatingAdmissionPolicies with a paramKind; write the value into spec.variables"
+        )
+        raise CelCompileError.at(message, expression, offset)
 
 
 def _judges(kinds: tuple[Kind, ...] | None, pattern: KindPattern) -> bool:

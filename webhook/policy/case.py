@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from webhook.policy.findings import Action, Mode
-from webhook.policy.model import Model, NonEmpty
+from webhook.policy.model import FieldPath, Model, NonEmpty
 from webhook.policy.rule import ParameterError
 
 _KINDS_AROUND = ("Namespace", "ResourceClaim", "ResourceClaimTemplate")
@@ -81,7 +81,7 @@ class CaseSpec(Model):
     """The findings, all of them, in any order. Without it they are not compared."""
     patch: list[dict[str, Any]] | None = None
     """The JSON Patch, exactly. Without it only ``fields`` is compared."""
-    fields: dict[str, Any] = {}
+    fields: dict[FieldPath, Any] = {}
     """Field paths and the values that stand there afterwards; null means that there is nothing."""
     exceptions: list[NonEmpty] | None = None
     """The exceptions that free the object from rules, all of them. Without it they are not compared."""

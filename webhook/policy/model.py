@@ -19,10 +19,12 @@ API_VERSION: Literal["gpuward.dev/v1alpha1"] = "gpuward.dev/v1alpha1"
 # Each pattern has its explanation in webhook.policy.validation.
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 REASON_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+FIELD_PATTERN = r"^([^.\[\]]+|\[[^\[\]]+\])(\.[^.\[\]]+|\[[^\[\]]+\])*$"
 IDENTIFIER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=253)]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+FieldPath = Annotated[str, StringConstraints(pattern=FIELD_PATTERN)]
 
 
 class Model(BaseModel):
@@ -180,7 +182,7 @@ class ValidateRule(Model):
     """CEL that gives the message; ``message`` is the fallback."""
     reason: Annotated[str, StringConstraints(pattern=REASON_PATTERN)] | None = None
     """A stable identifier for findings of the expression."""
-    field: NonEmpty | None = None
+    field: FieldPath | None = None
     """The path the expression is about, such as ``spec.priorityClassName``."""
     subject: Literal["Pod", "Object"] | None = None
     """What ``object`` is in the expression: each pod (and pod template as a pod), or the object itself. The

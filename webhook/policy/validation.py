@@ -30,7 +30,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from webhook.kube.path import Path, parse
-from webhook.policy.model import IDENTIFIER_PATTERN, NAME_PATTERN, REASON_PATTERN, Policy
+from webhook.policy.model import FIELD_PATTERN, IDENTIFIER_PATTERN, NAME_PATTERN, REASON_PATTERN, Policy
 from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean, nearest
 from webhook.policy.rule import ParameterError, Rule
 
@@ -87,8 +87,15 @@ def problems_from(error: ValidationError, model: type[Any]) -> list[Problem]:
     misspelt = {
         (*error.path[:-1], _nearest_field(error)) for error in placed if error.details["type"] in _UNKNOWN
     }
+    # A list whose entries are wrong counts as empty.
+    holders = {e.path[:i] for e in placed for i, segment in enumerate(e.path) if type(segment) is int}
     return _merge_unions(
-        [error for error in placed if error.details["type"] not in _MISSING or error.path not in misspelt]
+        [
+            error
+            for error in placed
+            if (error.details["type"] not in _MISSING or error.path not in misspelt)
+            and (error.details["type"] != "too_short" or error.path not in holders)
+        ]
     )
 
 
@@ -250,6 +257,7 @@ _UNKNOWN: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 # What our patterns mean.
 _PATTERNS: Final = {
     NAME_PATTERN: "must be lower case letters, digits, '-' and '.', with a letter or digit at both ends",
+    FIELD_PATTERN: "must be a field path, such as spec.containers[0].image or metadata.labels[example.com/team]",
     REASON_PATTERN: "must be lower case letters, digits and '-', with a letter or digit at both ends",
     IDENTIFIER_PATTERN: "must be a CEL identifier: letters, digits and '_', not starting with a digit",
 }

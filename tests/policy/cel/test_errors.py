@@ -41,6 +41,8 @@ def _error(expression: str, returns: Returns = "bool") -> CelCompileError:
             1,
             1,
         ),
+        ("quantity('1').sign() == 1", "sign() is called as sign(x)", 1, 15),
+        ("isInteger(quantity('1'))", "isInteger() is called as x.isInteger()", 1, 1),
         ("object.a.b.frobnicate()", "undeclared reference to function 'frobnicate'", 1, 12),
         ("1 + 'a' == 2", "found no matching overload for '_+_' applied to '(int, string)'", 1, 3),
         (

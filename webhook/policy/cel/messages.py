@@ -101,6 +101,10 @@ def _undeclared_function(name: str, source: str, offset: int) -> tuple[int, str]
         # A method of whatever stands before it.
         start += len(written) - len(name)
         written = name
+    if written in library.FUNCTIONS_BY_NAME:
+        # There is one of that name, but what it is about stands elsewhere: `sign(q)`, `q.isInteger()`.
+        member = library.FUNCTIONS_BY_NAME[written].overloads[0].member
+        return start, f"{written}() is called as {f'x.{written}()' if member else f'{written}(x)'}"
     return start, f"undeclared reference to function {written!r}{_did_you_mean(written, known)}"
 
 
