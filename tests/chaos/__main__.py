@@ -46,12 +46,13 @@ class Stage:
 
     def fleet(self, *arguments: str) -> Fleet:
         """Two replicas with these flags: those of before, or new ones where they had others."""
+        cluster = self.cluster()  # first, as it has to outlive them
         if self._fleet is None or self._fleet[0] != arguments:
             if self._fleets is not None:
                 self._fleets.close()
             self._fleets = self._stack.enter_context(ExitStack())
             folder = Path(tempfile.mkdtemp(prefix="fleet-", dir=self.folder))
-            fleet = self._fleets.enter_context(Fleet(self.cluster(), folder, *arguments))
+            fleet = self._fleets.enter_context(Fleet(cluster, folder, *arguments))
             self._fleet = (arguments, fleet)
         return self._fleet[1]
 
@@ -116,10 +117,10 @@ def main() -> int:
             return 0
         for name, run in chosen:
             rows.append(_run(name, run))
-    text = f"{_heading(began)}\n\n{table(rows)}\n"
-    print(f"\n{text}")
-    if args.markdown is not None:
-        args.markdown.write_text(text, encoding="utf-8")
+        text = f"{_heading(began)}\n\n{table(rows)}\n"
+        print(f"\n{text}", flush=True)
+        if args.markdown is not None:
+            args.markdown.write_text(text, encoding="utf-8")
     broken = [row.scenario for row in rows if row.broken]
     if broken:
         _say(f"chaos: not as expected: {', '.join(broken)}")

@@ -16,6 +16,9 @@ from .endpoints import Endpoints
 from .load import Load
 from .report import Row
 
+# A thousand policies take seconds to compile, and on a busy machine several times as many.
+_START_SECONDS = 120.0
+
 # Between the endpoint that goes and the call that is not made any more lie a probe or two, a write and a watch: well
 # under a second here. In the chart it is five seconds before the signal, and five after it.
 DRAIN = ("--drain-delay", "3s")
@@ -99,6 +102,7 @@ class Fleet(Installation):
         return "".join(line for replica in (*self.replicas, *self.gone) for line in list(replica.log))
 
     def _begin(self, served: Served) -> Served:
+        served.start_seconds = _START_SECONDS
         served.__enter__()
         self.endpoints.follow(served)
         return served

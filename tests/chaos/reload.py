@@ -60,7 +60,7 @@ def reloaded(fleet: Fleet, folder: Path, times: int = 2) -> Row:
                 lambda before=before: all(
                     _reloads(fleet, index) > count for index, count in enumerate(before)
                 ),
-                120,
+                400,
                 "every replica to read the policies",
             )
             took = max(took, time.monotonic() - began)

@@ -29,6 +29,9 @@ class Serving:
     wrapper: Sequence[str] = ()
     """A program, with its arguments, that starts another with something changed: `prlimit`, `env`, a shell."""
 
+    start_seconds: float = START_SECONDS
+    """How long it may take until it is ready."""
+
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._command = [sys.executable, "-m", "webhook", "serve", *arguments]
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
@@ -43,7 +46,7 @@ class Serving:
         ready = threading.Event()
         self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
         self._reader.start()
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while not ready.wait(0.05):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
