@@ -13,7 +13,8 @@ from webhook.adapters import policy_files
 from webhook.engine.decision import Decision, Facts, Phase
 from webhook.engine.review import review
 from webhook.engine.ruleset import Ruleset
-from webhook.kube.review import AdmissionRequest, decode, encode
+from webhook.kube.envelope import decode_without_managed_fields as decode  # as the server does
+from webhook.kube.review import AdmissionRequest, encode
 from webhook.policy.findings import Mode
 
 # What a server without a cluster knows: every namespace is in force and has no labels.

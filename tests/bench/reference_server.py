@@ -67,11 +67,12 @@ def _application(what: str) -> web.Application:
         return application
 
     # Imported here so that the constant server's memory is its own.
-    from webhook.kube.review import MalformedReview, decode, encode
+    from webhook.kube.envelope import decode_without_managed_fields
+    from webhook.kube.review import MalformedReview, encode
 
     async def _decode(request: web.Request) -> web.Response:
         try:
-            review = decode(await request.read())
+            review = decode_without_managed_fields(await request.read())
         except MalformedReview as error:
             # An answer, as gpuward gives one: an exception would make aiohttp close the connection.
             return web.Response(status=400, text=str(error))
