@@ -372,6 +372,17 @@ def test_what_a_patch_mends_is_mended(code: str, fault: Break) -> None:
     assert not left, f"after {patched} patches"
 
 
+def test_what_enforces_is_never_mended_by_failing_open() -> None:
+    install = Install()
+    _select(install, _opted_in("warn", "enforce"))
+    found = {one.code: one for one in install.examined()}
+    assert not found["gentle-mode-fails"].patch
+    assert "In [enforce]" in found["gentle-mode-fails"].remedy
+    assert not any(
+        "failurePolicy" in str(one.patch) or "path" in one.field for one in found.values() if one.patch
+    )
+
+
 def test_a_note_says_who_else_changes_pods() -> None:
     install = Install()
     _other(install, "MutatingWebhookConfiguration")

@@ -9,7 +9,7 @@ from webhook.doctor.diagnosis import Diagnosis, Level, Ref
 from webhook.doctor.entries import Call, Entry
 from webhook.doctor.installation import NAME_LABEL, Installation
 from webhook.kube.path import json_pointer
-from webhook.kube.shape import mapping, text
+from webhook.kube.shape import JSONObject, mapping, text
 from webhook.policy.findings import MODE_LABEL, Mode
 from webhook.policy.problems import did_you_mean
 
@@ -45,15 +45,29 @@ def failing(installation: Installation) -> Iterator[Diagnosis]:
             )
         else:
             continue
+        remedy = "write failurePolicy: Ignore; only validation in enforce namespaces may be Fail"
+        patch: tuple[JSONObject, ...] = (
+            {"op": "add", "path": json_pointer(entry.field("failurePolicy")), "value": "Ignore"},
+        )
+        if _means_to_enforce(entry):
+            # To fail open would mend it too, and enforcement would be gone.
+            remedy, patch = f"select {MODE_LABEL} In [enforce] and nothing else", ()
         yield Diagnosis(
             "gentle-mode-fails" if gentle else "mutation-fails",
             Level.ERROR if gentle else Level.WARNING,
             Ref.of(entry.configuration),
             entry.field("failurePolicy"),
             message,
-            "write failurePolicy: Ignore; only validation in enforce namespaces may be Fail",
-            ({"op": "add", "path": json_pointer(entry.field("failurePolicy")), "value": "Ignore"},),
+            remedy,
+            patch,
         )
+
+
+def _means_to_enforce(entry: Entry) -> bool:
+    """Whether it is the one entry that may fail closed, and it is its selector that is wrong."""
+    return (
+        not entry.mutating and entry.mode == Mode.ENFORCE.value and _may_be_called(entry, Mode.ENFORCE.value)
+    )
 
 
 def addresses(installation: Installation) -> Iterator[Diagnosis]:
@@ -65,7 +79,7 @@ def addresses(installation: Installation) -> Iterator[Diagnosis]:
             continue
         right = f"/{'mutate' if entry.mutating else 'validate'}/{wrong[0]}"
         where = ("clientConfig", "service", "path") if entry.service else ("clientConfig", "url")
-        fixable = len(called) == 1 and entry.service is not None
+        fixable = len(called) == 1 and entry.service is not None and not _means_to_enforce(entry)
         yield Diagnosis(
             "mode-mismatch",
             Level.ERROR,
