@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from webhook.checks.wording import listed, short
 from webhook.kube.shape import text
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.match import Names
+from webhook.policy.match import Listed
 from webhook.policy.rule import Check, Context, ParameterError, Strict
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ class AllowedPriorityClasses(Check):
             raise ParameterError("a priority class has a name", f"names[{parameters.names.index('')}]")
         self._required = parameters.required
         self._literal = frozenset(parameters.names)
-        # No names stand for all names there, and for none here.
-        self._names = Names(parameters.names) if parameters.names else None
+        self._names = Listed(parameters.names)
         self._wanted = f"write {listed(parameters.names, 'or')}" if parameters.names else "remove it"
 
     def __call__(self, pod: Pod) -> Iterator[Violation]:
@@ -80,10 +79,10 @@ class AllowedPriorityClasses(Check):
         # A literal name that is also a glob ("ml-*") cannot be a class's, so the set admits nothing too much.
         if name in self._literal:
             return
-        if name.startswith(_SYSTEM_PREFIX) or self._names is None or not self._names.match(name):
+        if name.startswith(_SYSTEM_PREFIX) or not self._names.match(name):
             yield Violation(
                 "priority-class-not-allowed",
                 pod.field("priorityClassName"),
                 f'the priority class "{short(name)}" is not allowed here; {self._wanted}'
-                + (", or leave it out" if self._names is not None and not self._required else ""),
+                + (", or leave it out" if self.parameters.names and not self._required else ""),
             )

@@ -13,7 +13,7 @@ from webhook.checks.wording import listed, short
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject, indexed, indexed_strings, items, mapping, text
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.match import Names
+from webhook.policy.match import Listed, Names
 from webhook.policy.rule import Context, ObjectCheck, Strict
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class KarpenterNodePools(ObjectCheck):
         self._taints = frozenset(parameters.taints or (taint.key for taint in context.catalog.taints))
         self._types = Names(parameters.instanceTypes) if parameters.instanceTypes else None
         self._families = Names(parameters.instanceFamilies) if parameters.instanceFamilies else None
-        self._instances = Names(parameters.acceleratorInstances) if parameters.acceleratorInstances else None
+        self._instances = Listed(parameters.acceleratorInstances)
 
     def __call__(self, obj: Object) -> Iterator[Violation]:
         pool = _pool(obj)
@@ -187,7 +187,7 @@ class KarpenterNodePools(ObjectCheck):
             return True
         values = [value for _, value in indexed_strings(requirement, "values")] if operator == "In" else []
         if key == _INSTANCE_TYPE or key in _FAMILIES:
-            return self._instances is not None and self._instances.match_any(values)
+            return self._instances.match_any(values)
         return _CATEGORY.fullmatch(key) is not None and not _ACCELERATOR_CATEGORIES.isdisjoint(values)
 
     def _is_accelerator(self, resource: Any) -> bool:

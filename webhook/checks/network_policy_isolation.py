@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 from annotated_types import Ge, Le, MinLen
 
 from webhook.checks.wording import listed, short
-from webhook.kube.names import label_key_problem, label_value_problem
+from webhook.kube.names import NAMESPACE_NAME_LABEL, label_key_problem, label_value_problem
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject, items, mapping, strings
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.match import Names
+from webhook.policy.match import Listed
 from webhook.policy.problems import did_you_mean
 from webhook.policy.rule import Context, ObjectCheck, ParameterError, Strict
 
@@ -39,8 +39,6 @@ _TIERS: Final = (
     Tier("data-storage", ingressFrom=("ml-training", "ml-serving"), egressTo=()),
 )
 
-# Set by Kubernetes on every namespace.
-_NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 
 # What pods may be besides of one of the tiers. No label can have these values.
 _OTHER: Final = " other"
@@ -150,7 +148,7 @@ class NetworkPolicyIsolation(ObjectCheck):
         )
         self._both_directions = parameters.bothDirections
         self._dns_ports = frozenset(parameters.dnsPorts)
-        self._namespaces = Names(parameters.allowedNamespaces) if parameters.allowedNamespaces else None
+        self._namespaces = Listed(parameters.allowedNamespaces)
         self._within_allowed_range = _ranges(parameters.allowedCIDRs)
 
     def __call__(self, obj: Object) -> Iterator[Violation]:
@@ -321,11 +319,9 @@ class NetworkPolicyIsolation(ObjectCheck):
 
     def _may_talk(self, selector: JSONObject) -> bool:
         """Whether a namespaceSelector selects, by name, only namespaces that everybody may talk to."""
-        if self._namespaces is None:
-            return False
-        named = [mapping(selector, "matchLabels").get(_NAMESPACE_NAME)]
+        named = [mapping(selector, "matchLabels").get(NAMESPACE_NAME_LABEL)]
         for expression in items(selector, "matchExpressions"):
-            if expression.get("key") == _NAMESPACE_NAME and expression.get("operator") == "In":
+            if expression.get("key") == NAMESPACE_NAME_LABEL and expression.get("operator") == "In":
                 values = strings(expression, "values")
                 if values and all(map(self._namespaces.match, values)):
                     return True

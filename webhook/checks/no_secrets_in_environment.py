@@ -14,7 +14,7 @@ from annotated_types import MinLen
 from webhook.checks.wording import container_called, short
 from webhook.kube.shape import indexed, mapping, text
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.match import Names
+from webhook.policy.match import Listed
 from webhook.policy.rule import Check, Context, Strict
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class NoSecretsInEnvironment(Check):
 
     def __init__(self, parameters: Parameters, context: Context) -> None:
         super().__init__(parameters, context)
-        self._allowed = Names(parameters.allowedSecrets) if parameters.allowedSecrets else None
+        self._allowed = Listed(parameters.allowedSecrets)
         self._called_secret = (
             _names_a_secret(parameters.secretVariables)
             if parameters.literals and parameters.secretVariables
@@ -106,7 +106,7 @@ class NoSecretsInEnvironment(Check):
                 for i, source in indexed(raw, "envFrom"):
                     if type(source.get("secretRef")) is dict:
                         secret = text(source["secretRef"], "name")
-                        if not self._is_allowed(secret):
+                        if not self._allowed.match(secret):
                             yield Violation(
                                 "secret-env-from",
                                 container.field("envFrom", i, "secretRef"),
@@ -119,7 +119,7 @@ class NoSecretsInEnvironment(Check):
         for i, variable in indexed(container.raw, "env"):
             if "valueFrom" in variable:
                 reference = mapping(variable, "valueFrom").get("secretKeyRef")
-                if type(reference) is dict and not self._is_allowed(secret := text(reference, "name")):
+                if type(reference) is dict and not self._allowed.match(secret := text(reference, "name")):
                     yield Violation(
                         "secret-env",
                         container.field("env", i, "valueFrom", "secretKeyRef"),
@@ -135,9 +135,6 @@ class NoSecretsInEnvironment(Check):
                         f"the value of {short(name)} in {container_called(container)} is written out for all to read; "
                         "put it into a Secret and mount that as a volume",
                     )
-
-    def _is_allowed(self, secret: str) -> bool:
-        return self._allowed is not None and self._allowed.match(secret)
 
 
 # No real name is longer, and what a glob costs should not depend on who writes the name.

@@ -11,7 +11,7 @@ from annotated_types import MinLen
 from webhook.checks.wording import short
 from webhook.kube.shape import JSONObject, indexed, mapping, text
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.match import Names
+from webhook.policy.match import Listed
 from webhook.policy.rule import Context, ObjectCheck, Strict
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class RoleBindingSubjects(ObjectCheck):
 
     def __init__(self, parameters: Parameters, context: Context) -> None:
         super().__init__(parameters, context)
-        self._roles = Names(parameters.roles) if parameters.roles else None
-        self._admins = Names(parameters.admins) if parameters.admins else None
-        self._everybody = Names(parameters.everybody) if parameters.everybody else None
+        self._roles = Listed(parameters.roles)
+        self._admins = Listed(parameters.admins)
+        self._everybody = Listed(parameters.everybody)
 
     def __call__(self, obj: Object) -> Iterator[Violation]:
         role = mapping(obj.raw, "roleRef")
@@ -82,10 +82,9 @@ class RoleBindingSubjects(ObjectCheck):
         subjects = indexed(obj.raw, "subjects")
         names = [_user_name(subject, obj.namespace) for _, subject in subjects]
         if (
-            self._roles is not None
-            and text(role, "kind") == "ClusterRole"
+            text(role, "kind") == "ClusterRole"
             and self._roles.match(name)
-            and not (names and self._admins is not None and all(map(self._admins.match, names)))
+            and not (names and all(map(self._admins.match, names)))
         ):
             yield Violation(
                 "binds-admin",
@@ -94,7 +93,7 @@ class RoleBindingSubjects(ObjectCheck):
                 "needed",
             )
         for (i, subject), called in zip(subjects, names, strict=True):
-            if self._everybody is not None and self._everybody.match(called):
+            if self._everybody.match(called):
                 yield Violation(
                     "binds-everybody",
                     ("subjects", i, "name") if "name" in subject else ("subjects", i),

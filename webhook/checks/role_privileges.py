@@ -12,7 +12,7 @@ from webhook.checks.wording import listed, short
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject, indexed, indexed_strings, mapping, strings, text
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.match import Names
+from webhook.policy.match import Listed
 from webhook.policy.rule import Context, ObjectCheck, ParameterError, Strict
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ class RolePrivileges(ObjectCheck):
             if "/" not in resource or "*" in resource:
                 message = f'"{short(resource)}" is no subresource; write it as pods/exec'
                 raise ParameterError(message, f"execResources[{i}]")
-        self._secret_readers = _names(parameters.secretReaders)
-        self._readable = _names(parameters.readableSecrets)
-        self._exec_roles = _names(parameters.execRoles)
+        self._secret_readers = Listed(parameters.secretReaders)
+        self._readable = Listed(parameters.readableSecrets)
+        self._exec_roles = Listed(parameters.execRoles)
         self._exec = frozenset(parameters.execResources)
 
     def __call__(self, obj: Object) -> Iterator[Violation]:
@@ -105,9 +105,9 @@ class RolePrivileges(ObjectCheck):
             yield from _escalation(rule, path)
             groups = strings(rule, "apiGroups")
             if "" in groups or "*" in groups:
-                if not _is_one_of(self._secret_readers, name):
+                if not self._secret_readers.match(name):
                     yield from self._secrets(rule, path)
-                if not _is_one_of(self._exec_roles, name):
+                if not self._exec_roles.match(name):
                     yield from self._entering(rule, path)
         for i, selector in indexed(mapping(obj.raw, "aggregationRule"), "clusterRoleSelectors"):
             if not selector.get("matchLabels") and not selector.get("matchExpressions"):
@@ -121,7 +121,7 @@ class RolePrivileges(ObjectCheck):
     def _secrets(self, rule: JSONObject, path: Path) -> Iterator[Violation]:
         reading = [verb for verb in strings(rule, "verbs") if verb in _READING or verb == "*"]
         names = strings(rule, "resourceNames")
-        if not reading or (names and all(_is_one_of(self._readable, name) for name in names)):
+        if not reading or (names and all(map(self._readable.match, names))):
             return
         for j, resource in indexed_strings(rule, "resources"):
             if resource == "secrets":
@@ -190,14 +190,6 @@ def _escalation(rule: JSONObject, path: Path) -> Iterator[Violation]:
                 (*path, "verbs", j),
                 f"with {short(verb)} one acts as somebody else, with all their rights; remove the verb",
             )
-
-
-def _names(names: Sequence[str]) -> Names | None:
-    return Names(names) if names else None
-
-
-def _is_one_of(names: Names | None, name: str) -> bool:
-    return names is not None and names.match(name)
 
 
 def _shown(verbs: Sequence[str]) -> str:

@@ -7,7 +7,8 @@ from typing import Final
 
 from webhook.doctor.diagnosis import Diagnosis, Level, Ref
 from webhook.doctor.entries import Call, Entry
-from webhook.doctor.installation import NAME_LABEL, Installation
+from webhook.doctor.installation import Installation
+from webhook.kube.names import NAMESPACE_NAME_LABEL
 from webhook.kube.path import json_pointer
 from webhook.kube.shape import JSONObject, mapping, text
 from webhook.policy.findings import MODE_LABEL, Mode
@@ -20,11 +21,11 @@ _MODES: Final = tuple(mode.value for mode in Mode)
 
 def _is_called(entry: Entry, mode: str) -> bool:
     """Whether it is called for pods."""
-    return entry.may_be_called(_POD, {NAME_LABEL: _SOME, MODE_LABEL: mode})
+    return entry.may_be_called(_POD, {NAMESPACE_NAME_LABEL: _SOME, MODE_LABEL: mode})
 
 
 def _may_be_called(entry: Entry, mode: str) -> bool:
-    return bool(entry.called_in(_SOME, {NAME_LABEL: _SOME, MODE_LABEL: mode}))
+    return bool(entry.called_in(_SOME, {NAMESPACE_NAME_LABEL: _SOME, MODE_LABEL: mode}))
 
 
 def failing(installation: Installation) -> Iterator[Diagnosis]:

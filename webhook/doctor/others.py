@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from webhook.doctor.diagnosis import Diagnosis, Level, Ref
 from webhook.doctor.entries import Call
-from webhook.doctor.installation import NAME_LABEL, Installation
+from webhook.doctor.installation import Installation
+from webhook.kube.names import NAMESPACE_NAME_LABEL
 from webhook.policy.findings import MODE_LABEL
 
 
@@ -23,14 +24,14 @@ def holding_up(installation: Installation) -> Iterator[Diagnosis]:
                     entry.field("namespaceSelector"),
                     f"{entry.name} has failurePolicy Fail and is called for pods in {namespace}: while it does not "
                     "answer, gpuward's pods cannot start. If gpuward in turn holds up its pods, neither comes back",
-                    f"exclude {namespace} there, by {NAME_LABEL}",
+                    f"exclude {namespace} there, by {NAMESPACE_NAME_LABEL}",
                 )
 
 
 def changing_pods(installation: Installation) -> Iterator[Diagnosis]:
     """Webhooks of others that change the pods that gpuward changes."""
     ours = [entry for entry in installation.ours if entry.mutating]
-    labels = {NAME_LABEL: "a-namespace", MODE_LABEL: "enforce"}
+    labels = {NAMESPACE_NAME_LABEL: "a-namespace", MODE_LABEL: "enforce"}
     call = Call("", "v1", "pods", "CREATE", "a-namespace")
     if not any(entry.may_be_called(call, labels) for entry in ours):
         return

@@ -9,10 +9,10 @@ from webhook.doctor.diagnosis import Diagnosis, Level, Ref
 from webhook.doctor.entries import Call, Entry
 from webhook.doctor.installation import (
     CLUSTER_NAMESPACES,
-    NAME_LABEL,
     NODE_NAMESPACES,
     Installation,
 )
+from webhook.kube.names import NAMESPACE_NAME_LABEL
 from webhook.kube.path import json_pointer
 from webhook.kube.resources import is_cluster_scoped_resource
 from webhook.kube.shape import JSONObject, items, mapping, strings
@@ -131,7 +131,7 @@ class _Selection:
         self._cluster = self._called(CLUSTER_NAMESPACES, taken)
         self._ours = self._called(self._own, taken)
         self._node = self._called(NODE_NAMESPACES, taken)
-        self._everywhere = entry.called_in("a-namespace", {NAME_LABEL: "a-namespace"})
+        self._everywhere = entry.called_in("a-namespace", {NAMESPACE_NAME_LABEL: "a-namespace"})
         self._labelled = [
             name
             for name in (*CLUSTER_NAMESPACES, *self._own)
@@ -189,7 +189,7 @@ class _Selection:
             Ref.of(self._entry.configuration),
             self._entry.field("namespaceSelector"),
             message,
-            f"exclude {_listed(names)} in the namespaceSelector, by {NAME_LABEL}",
+            f"exclude {_listed(names)} in the namespaceSelector, by {NAMESPACE_NAME_LABEL}",
             self._patch,
         )
 
@@ -205,12 +205,12 @@ class _Selection:
                 (
                     one
                     for one in requirements
-                    if one.get("key") == NAME_LABEL and one.get("operator") == "NotIn"
+                    if one.get("key") == NAMESPACE_NAME_LABEL and one.get("operator") == "NotIn"
                 ),
                 None,
             )
             if excluding is None:
-                excluding = {"key": NAME_LABEL, "operator": "NotIn"}
+                excluding = {"key": NAMESPACE_NAME_LABEL, "operator": "NotIn"}
                 requirements.append(excluding)
             excluding["values"] = [*strings(excluding, "values"), *names]
         whole = {**selector, "matchExpressions": requirements}

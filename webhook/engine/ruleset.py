@@ -13,7 +13,7 @@ from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.path import Path
 from webhook.kube.workloads import Finders
 from webhook.policy.findings import Action, Severity
-from webhook.policy.match import KindPattern, Labels, Matcher, Names, object_name
+from webhook.policy.match import KindPattern, Labels, Listed, Matcher, Names, object_name
 from webhook.policy.rule import Check, Mutation, ObjectCheck
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class CompiledPolicy:
 
 
 class Identities:
-    """Names of users or groups, and globs over them; unlike ``Names``, an empty list stands for nobody.
+    """Names of users or groups, and globs over them; an empty list stands for nobody.
 
     Names that begin with ``system:`` are those of the cluster's own accounts and groups. Only a pattern that begins so
     itself matches one.
@@ -183,14 +183,11 @@ class Identities:
 
     def __init__(self, names: Iterable[str]) -> None:
         given = tuple(names)
-        of_cluster = [name for name in given if name.startswith(CLUSTERS_OWN)]
-        others = [name for name in given if not name.startswith(CLUSTERS_OWN)]
-        self._of_cluster = Names(of_cluster) if of_cluster else None
-        self._others = Names(others) if others else None
+        self._of_cluster = Listed(name for name in given if name.startswith(CLUSTERS_OWN))
+        self._others = Listed(name for name in given if not name.startswith(CLUSTERS_OWN))
 
     def match(self, name: str) -> bool:
-        names = self._of_cluster if name.startswith(CLUSTERS_OWN) else self._others
-        return names is not None and names.match(name)
+        return (self._of_cluster if name.startswith(CLUSTERS_OWN) else self._others).match(name)
 
     def match_any(self, names: Iterable[str]) -> bool:
         return any(map(self.match, names))

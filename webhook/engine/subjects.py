@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from webhook.engine.decision import Exempted, Facts
 from webhook.engine.ruleset import Block, CompiledException, CompiledPolicy, Ruleset
 from webhook.kube.gvk import POD
+from webhook.kube.names import NAMESPACE_NAME_LABEL
 from webhook.kube.path import Path
 from webhook.kube.pod import Pod
 from webhook.kube.review import AdmissionRequest
@@ -17,9 +18,6 @@ from webhook.policy.findings import EFFECTIVE_ACTION, Action
 
 if TYPE_CHECKING:
     from webhook.policy.cel import Scope
-
-# Set by Kubernetes on every namespace; offline nobody has, and selectors rely on it.
-_NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 
 
 class Selected(NamedTuple):
@@ -44,10 +42,11 @@ def select(ruleset: Ruleset, request: AdmissionRequest, facts: Facts) -> list[Se
 
 
 def namespace_labels(request: AdmissionRequest, facts: Facts) -> dict[str, Any]:
-    """The labels of the request's namespace, with the one that Kubernetes sets itself."""
+    """The labels of the request's namespace, with the one that Kubernetes sets itself: offline nobody has, and
+    selectors rely on it."""
     if not request.namespace:
         return dict(facts.namespace_labels)
-    return {**facts.namespace_labels, _NAMESPACE_NAME_LABEL: request.namespace}
+    return {**facts.namespace_labels, NAMESPACE_NAME_LABEL: request.namespace}
 
 
 class State:

@@ -10,21 +10,29 @@ from __future__ import annotations
 import re
 from typing import Final
 
+NAMESPACE_NAME_LABEL: Final = "kubernetes.io/metadata.name"
+"""The label that the API server sets on every namespace: its name."""
+
 # "The rule is QualifiedName except that case doesn't matter": the whole key counts as lower case for
 # annotations.
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
-_PREFIX: Final = re.compile(
+_SUBDOMAIN: Final = re.compile(
     r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*", re.ASCII
 )
-_LONGEST_PREFIX: Final = 253
+_LONGEST_SUBDOMAIN: Final = 253
 
 _VARIABLE: Final = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*", re.ASCII)
+
+
+def is_subdomain(name: str) -> bool:
+    """Whether a name is a DNS subdomain, as names of most objects are (IsDNS1123Subdomain)."""
+    return len(name) <= _LONGEST_SUBDOMAIN and _SUBDOMAIN.fullmatch(name) is not None
 
 
 def label_key_problem(key: str) -> str | None:
     """For keys of labels, taints and extended resources: ``[PREFIX/]NAME``."""
     prefix, slash, name = key.rpartition("/")
-    if slash and not (len(prefix) <= _LONGEST_PREFIX and _PREFIX.fullmatch(prefix)):
+    if slash and not is_subdomain(prefix):
         return (
             f'must have a DNS name before the "/", such as example.com/{name or "name"}; "{_cut(prefix)}" is '
             "none (lower-case letters, digits, '-' and '.')"

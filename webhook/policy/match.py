@@ -89,6 +89,16 @@ class Names:
         return self.everything or any(map(self.match, names))
 
 
+class Listed(Names):
+    """As ``Names``, but an empty list stands for none: those that a rule makes an exception for."""
+
+    __slots__ = ()
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(names)
+        self.everything = False
+
+
 class KindPattern(NamedTuple):
     """One entry of ``match.kinds``; ``*`` matches anything."""
 

@@ -41,7 +41,6 @@ class Expressions:
 
         self._has_params = has_params
         self._problems = problems
-        self._without_variables: Environment | None = None
         self.variables: list[tuple[str, str]] = []
         """The variables that can be used, each with its expression."""
         self.environment = Environment()

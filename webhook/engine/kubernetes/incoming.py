@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from webhook.engine.decision import Facts
 from webhook.kube.gvk import NAMESPACE
+from webhook.kube.names import NAMESPACE_NAME_LABEL
 from webhook.kube.resources import NAMESPACES, GroupVersionResource, resource_for
 from webhook.kube.review import AdmissionRequest
 from webhook.kube.shape import JSONObject, mapping, text
@@ -13,8 +14,6 @@ from webhook.policy.kubernetes.matching import Attributes
 
 if TYPE_CHECKING:
     from webhook.policy.cel import Scope
-
-_NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 
 
 def resource_of(request: AdmissionRequest) -> GroupVersionResource:
@@ -100,7 +99,7 @@ class Incoming:
         if resource.resource == NAMESPACES.resource and not request.subresource:
             # The Namespace itself: what it is about to be, or is until it is deleted.
             labels = dict(mapping(mapping(request.obj or request.old_object or {}, "metadata"), "labels"))
-        return {**labels, _NAMESPACE_NAME_LABEL: namespace} if namespace else labels
+        return {**labels, NAMESPACE_NAME_LABEL: namespace} if namespace else labels
 
     def _namespace_object(self) -> JSONObject | None:
         request = self.request
@@ -110,7 +109,7 @@ class Incoming:
         if known is None:
             known = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": request.namespace}}
         metadata = mapping(known, "metadata")
-        if _NAMESPACE_NAME_LABEL in mapping(metadata, "labels"):
+        if NAMESPACE_NAME_LABEL in mapping(metadata, "labels"):
             return known
         # One from a manifest: the API server would have set the label.
         return {**known, "metadata": {**metadata, "labels": dict(self.attributes.namespace_labels)}}

@@ -37,6 +37,11 @@ class Invocation(NamedTuple):
     failure: ParameterFailure | UnknownVersion | None = None
 
 
+def of_binding(policy: AdmissionPolicy, binding: Binding, message: str) -> str:
+    """The message, with the binding it comes from where the policy has several."""
+    return f"{message} (binding {binding.name})" if len(policy.bindings) > 1 else message
+
+
 def invocations(policy: AdmissionPolicy, incoming: Incoming) -> Iterator[Invocation]:
     """The evaluations that a policy asks for; none where it does not match the request."""
     attributes = incoming.attributes

@@ -15,14 +15,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from webhook.engine.decision import Facts
+from webhook.engine.errors import failure, text_of
 from webhook.engine.kubernetes.changes import changes
 from webhook.engine.kubernetes.incoming import Incoming
-from webhook.engine.kubernetes.invoke import Invocation, conditions_hold, invocations
+from webhook.engine.kubernetes.invoke import Invocation, conditions_hold, invocations, of_binding
 from webhook.engine.kubernetes.policies import MutatingPolicy, MutationRule
 from webhook.kube.apply import CannotApply, apply, apply_operations, is_known, of, tidied
 from webhook.kube.review import AdmissionRequest
 from webhook.kube.shape import JSONObject, mapping, text
-from webhook.policy.findings import EFFECTIVE_ACTION, Action, Finding, Mode, Severity
+from webhook.policy.findings import EFFECTIVE_ACTION, Action, Finding, Mode
 
 if TYPE_CHECKING:
     from webhook.policy.cel import Scope
@@ -128,13 +129,17 @@ class _Run(NamedTuple):
             if not conditions_hold(policy, incoming, call._replace(scope=incoming.scope(call.params))):
                 return incoming
         except Exception as error:  # noqa: BLE001 - a condition that cannot be evaluated is a finding
-            self._fail("matchConditions", _text(error))
+            self._fail("matchConditions", text_of(error, CannotApply))
             return incoming
         for rule in policy.mutations:
             try:
                 changed = _changed(rule, outcome.obj, incoming.scope(call.params), incoming)
             except Exception as error:  # noqa: BLE001 - a mutation that fails is a finding
-                self._fail(rule.name, _text(error), always=isinstance(error, CannotApply) and error.always)
+                self._fail(
+                    rule.name,
+                    text_of(error, CannotApply),
+                    always=isinstance(error, CannotApply) and error.always,
+                )
                 continue
             outcome.ran = True
             if next(changes(outcome.obj, changed), None) is not None:
@@ -147,21 +152,11 @@ class _Run(NamedTuple):
 
     def _fail(self, rule: str, detail: str, *, always: bool = False) -> None:
         """Take a failure: with failurePolicy Fail a violation, else only recorded."""
-        policy, call = self.policy, self.invocation
-        where = f" (binding {call.binding.name})" if len(policy.bindings) > 1 else ""
+        policy = self.policy
         counts = policy.fail_closed or always
-        self.outcome.findings.append(
-            Finding(
-                policy=policy.name,
-                rule=rule,
-                severity=Severity.HIGH,
-                action=EFFECTIVE_ACTION[Action.ENFORCE, self.mode] if counts else Action.AUDIT,
-                path=(),
-                reason="rule-failed",
-                message=f"the policy could not be applied: {detail}{where}; this is for the policy's author to mend",
-                error=True,
-            )
-        )
+        action = EFFECTIVE_ACTION[Action.ENFORCE, self.mode] if counts else Action.AUDIT
+        detail = of_binding(policy, self.invocation.binding, f"the policy could not be applied: {detail}")
+        self.outcome.findings.append(failure(policy.name, rule, action, detail))
 
 
 def _key(policy: MutatingPolicy, call: Invocation) -> Key:
@@ -186,9 +181,3 @@ def _changed(rule: MutationRule, obj: JSONObject, scope: Scope, incoming: Incomi
         changed = apply(obj, {**value, **said}, kind)
     tidy: JSONObject = tidied(obj, changed, kind) if is_known(incoming.request.kind) else changed
     return tidy
-
-
-def _text(error: Exception) -> str:
-    # These texts tell the policy's author what to mend; any other may quote the object.
-    known = isinstance(error, CannotApply) or type(error).__name__ == "CelEvaluationError"
-    return str(error) if known else f"internal error ({type(error).__name__})"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from webhook.engine.compile import CATEGORY, SEVERITY, TITLE, severity_of
+from webhook.engine.kubernetes.common import common_parts
 from webhook.engine.kubernetes.expressions import OBJECT, PATCHES, Expressions
 from webhook.engine.kubernetes.policies import Binding, MutatingPolicy, MutationRule
-from webhook.policy.findings import Severity
 from webhook.policy.kubernetes.documents import (
     MutatingAdmissionPolicy,
     MutatingAdmissionPolicyBinding,
@@ -28,25 +27,15 @@ def compile_mutating(document: MutatingAdmissionPolicy, bindings: Sequence[Bindi
         InvalidPolicy: with everything that is wrong with its CEL and annotations.
     """
     problems: list[Problem] = []
-    spec, metadata = document.spec, document.metadata
-    annotations = metadata.annotations or {}
-    severity = severity_of(annotations.get(SEVERITY), problems)
-    expressions = Expressions(spec.variables or (), has_params=spec.paramKind is not None, problems=problems)
-    conditions = expressions.conditions(spec.matchConditions or (), ("spec", "matchConditions"))
+    expressions, parts = common_parts(document, bindings, problems)
+    spec = document.spec
     mutations = [
         rule for i, entry in enumerate(spec.mutations or ()) for rule in _mutation(entry, i, expressions)
     ]
     if problems:
         raise InvalidPolicy(problems)
     return MutatingPolicy(
-        name=metadata.name,
-        title=annotations.get(TITLE, metadata.name),
-        category=annotations.get(CATEGORY, ""),
-        severity=severity or Severity.MEDIUM,
-        fail_closed=spec.failurePolicy != "Ignore",
-        matcher=ResourceMatcher(spec.matchConstraints),
-        conditions=conditions,
-        bindings=tuple(bindings),
+        **parts,
         mutations=tuple(mutations),
         reinvoked=spec.reinvocationPolicy == "IfNeeded",
     )

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
+from webhook.engine.errors import failure, text_of
 from webhook.engine.kubernetes.incoming import Incoming
-from webhook.engine.kubernetes.invoke import Invocation, conditions_hold, invocations
+from webhook.engine.kubernetes.invoke import Invocation, conditions_hold, invocations, of_binding
 from webhook.engine.kubernetes.policies import Binding, ValidatingPolicy, ValidationRule
-from webhook.policy.findings import EFFECTIVE_ACTION, Action, Finding, Mode, Severity
+from webhook.policy.findings import EFFECTIVE_ACTION, Action, Finding, Mode
 
 if TYPE_CHECKING:
     from webhook.policy.cel import Scope
@@ -96,7 +97,7 @@ class _Evaluation(NamedTuple):
             if not conditions_hold(policy, incoming, invocation):
                 return
         except Exception as error:  # noqa: BLE001 - a condition that cannot be evaluated is a finding
-            yield self.violated(0, self.failed("matchConditions", _text(error), invocation.binding.action))
+            yield self.violated(0, self.failed("matchConditions", text_of(error), invocation.binding.action))
             return
         for index, rule in enumerate(policy.validations):
             finding = self.validate(rule, invocation.scope)
@@ -107,7 +108,7 @@ class _Evaluation(NamedTuple):
                 value = annotation.program.evaluate(invocation.scope)
             except Exception as error:  # noqa: BLE001 - as above
                 # Denies whatever the binding's actions are, as in the API server.
-                yield self.failed(annotation.name, _text(error), Action.ENFORCE)
+                yield self.failed(annotation.name, text_of(error), Action.ENFORCE)
                 continue
             if isinstance(value, str) and value.strip():
                 self.verdict.annotate(annotation.annotation, value.strip())
@@ -119,7 +120,7 @@ class _Evaluation(NamedTuple):
             if rule.program.evaluate(scope) is True:
                 return None
         except Exception as error:  # noqa: BLE001 - an expression that cannot be evaluated is a finding
-            return self.failed(rule.name, _text(error), action)
+            return self.failed(rule.name, text_of(error), action)
         return Finding(
             policy=self.policy.name,
             rule=rule.name,
@@ -127,7 +128,7 @@ class _Evaluation(NamedTuple):
             action=EFFECTIVE_ACTION[action, self.mode],
             path=(),
             reason=rule.reason,
-            message=self.of_binding(_message(rule, scope)),
+            message=self._of_binding(_message(rule, scope)),
         )
 
     def violated(self, index: int, finding: Finding) -> Finding:
@@ -138,22 +139,13 @@ class _Evaluation(NamedTuple):
 
     def failed(self, rule: str, detail: str, action: Action) -> Finding:
         """The finding for a policy that could not judge: with failurePolicy Fail as a violation, else recorded."""
-        detail = self.of_binding(f"the policy could not be evaluated: {detail}")
-        return Finding(
-            policy=self.policy.name,
-            rule=rule,
-            severity=Severity.HIGH,
-            action=EFFECTIVE_ACTION[action, self.mode] if self.policy.fail_closed else Action.AUDIT,
-            path=(),
-            reason="rule-failed",
-            message=f"{detail}; this is for the policy's author to mend",
-            error=True,
+        action = EFFECTIVE_ACTION[action, self.mode] if self.policy.fail_closed else Action.AUDIT
+        return failure(
+            self.policy.name, rule, action, self._of_binding(f"the policy could not be evaluated: {detail}")
         )
 
-    def of_binding(self, message: str) -> str:
-        """The message, with the binding it comes from where there are several."""
-        several = len(self.policy.bindings) > 1
-        return f"{message} (binding {self.invocation.binding.name})" if several else message
+    def _of_binding(self, message: str) -> str:
+        return of_binding(self.policy, self.invocation.binding, message)
 
 
 def _message(rule: ValidationRule, scope: Scope) -> str:
@@ -167,9 +159,3 @@ def _message(rule: ValidationRule, scope: Scope) -> str:
         if text and "\n" not in text and len(text.encode()) <= _MAX_MESSAGE_BYTES:
             return str(text)
     return rule.message
-
-
-def _text(error: Exception) -> str:
-    # The text of a CEL error tells the policy's author what to mend; any other may quote the object.
-    known = type(error).__name__ == "CelEvaluationError"
-    return str(error) if known else f"internal error ({type(error).__name__})"

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from webhook.engine.compile import CATEGORY, SEVERITY, TITLE, severity_of
+from webhook.engine.kubernetes.common import common_parts
 from webhook.engine.kubernetes.expressions import BOOL, STRING, STRING_OR_NULL, Expressions
 from webhook.engine.kubernetes.policies import (
     AuditAnnotationRule,
@@ -15,7 +15,7 @@ from webhook.engine.kubernetes.policies import (
     ValidationRule,
 )
 from webhook.kube.path import Path
-from webhook.policy.findings import Action, Severity
+from webhook.policy.findings import Action
 from webhook.policy.kubernetes.documents import (
     AuditAnnotation,
     ValidatingAdmissionPolicy,
@@ -41,30 +41,20 @@ def compile_validating(document: ValidatingAdmissionPolicy, bindings: Sequence[B
         InvalidPolicy: with everything that is wrong with its CEL and annotations.
     """
     problems: list[Problem] = []
-    spec, metadata = document.spec, document.metadata
-    annotations = metadata.annotations or {}
-    severity = severity_of(annotations.get(SEVERITY), problems)
-    expressions = Expressions(spec.variables or (), has_params=spec.paramKind is not None, problems=problems)
-    conditions = expressions.conditions(spec.matchConditions or (), ("spec", "matchConditions"))
+    expressions, parts = common_parts(document, bindings, problems)
+    spec = document.spec
     validations = [
         rule for i, entry in enumerate(spec.validations or ()) for rule in _validation(entry, i, expressions)
     ]
     audit = [
         rule
         for i, entry in enumerate(spec.auditAnnotations or ())
-        for rule in _audit_annotation(entry, i, metadata.name, expressions)
+        for rule in _audit_annotation(entry, i, document.metadata.name, expressions)
     ]
     if problems:
         raise InvalidPolicy(problems)
     return ValidatingPolicy(
-        name=metadata.name,
-        title=annotations.get(TITLE, metadata.name),
-        category=annotations.get(CATEGORY, ""),
-        severity=severity or Severity.MEDIUM,
-        fail_closed=spec.failurePolicy != "Ignore",
-        matcher=ResourceMatcher(spec.matchConstraints),
-        conditions=conditions,
-        bindings=tuple(bindings),
+        **parts,
         validations=tuple(validations),
         audit_annotations=tuple(audit),
     )

@@ -413,7 +413,6 @@ class _Renamed:
             while self._names[name] in theirs or (self._names[name] != name and self._names[name] in ours):
                 self._names[name] += "_"
         self.definitions = {self._names[name]: self.text(written) for name, written in ours.items()}
-        self._clashing = {name for name, new in self._names.items() if name != new}
 
     def text(self, written: str) -> str:
         return variables.USED.sub(lambda match: f"variables.{self._names.get(match[1], match[1])}", written)

@@ -10,6 +10,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from webhook.kube.names import (
+    annotation_key_problem,
+    is_subdomain,
+    label_key_problem,
+    label_value_problem,
+)
 from webhook.kube.path import Path
 from webhook.policy.kubernetes.documents import (
     AuditAnnotation,
@@ -34,11 +40,7 @@ MAX_MATCH_CONDITIONS: Final = 64
 MAX_AUDIT_ANNOTATIONS: Final = 20
 MAX_VALUE_EXPRESSION_BYTES: Final = 5 * 1024
 
-_LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _VERSION: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_NAME_PART: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _IDENTIFIER: Final = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 # fmt: off
 _RESERVED: Final = frozenset((
@@ -59,11 +61,7 @@ _IS_QUALIFIED: Final = (
 def validating_policy_problems(policy: ValidatingAdmissionPolicy) -> Iterator[Problem]:
     """The mistakes in a ValidatingAdmissionPolicy."""
     spec = policy.spec
-    yield from metadata_problems(policy.metadata)
-    yield from param_kind_problems(spec.paramKind, ("spec", "paramKind"))
-    yield from match_constraints_problems(spec.matchConstraints, ("spec", "matchConstraints"))
-    yield from match_condition_problems(spec.matchConditions or (), ("spec", "matchConditions"))
-    yield from variable_problems(spec.variables or (), ("spec", "variables"))
+    yield from _policy_problems(policy)
     if not spec.validations and not spec.auditAnnotations:
         yield Problem(("spec",), "needs at least one entry under `validations` or `auditAnnotations`")
     for i, validation in enumerate(spec.validations or ()):
@@ -90,11 +88,7 @@ def validating_binding_problems(binding: ValidatingAdmissionPolicyBinding) -> It
 def mutating_policy_problems(policy: MutatingAdmissionPolicy) -> Iterator[Problem]:
     """The mistakes in a MutatingAdmissionPolicy."""
     spec = policy.spec
-    yield from metadata_problems(policy.metadata)
-    yield from param_kind_problems(spec.paramKind, ("spec", "paramKind"))
-    yield from match_constraints_problems(spec.matchConstraints, ("spec", "matchConstraints"))
-    yield from match_condition_problems(spec.matchConditions or (), ("spec", "matchConditions"))
-    yield from variable_problems(spec.variables or (), ("spec", "variables"))
+    yield from _policy_problems(policy)
     if not spec.mutations:
         yield Problem(("spec", "mutations"), "is required", "write at least one mutation")
     for i, mutation in enumerate(spec.mutations or ()):
@@ -110,6 +104,16 @@ def mutating_binding_problems(binding: MutatingAdmissionPolicyBinding) -> Iterat
     yield from binding_problems(spec.policyName, spec.paramRef, spec.matchResources)
 
 
+def _policy_problems(policy: ValidatingAdmissionPolicy | MutatingAdmissionPolicy) -> Iterator[Problem]:
+    """What is wrong with the parts that every kind of policy has."""
+    spec = policy.spec
+    yield from metadata_problems(policy.metadata)
+    yield from param_kind_problems(spec.paramKind, ("spec", "paramKind"))
+    yield from match_constraints_problems(spec.matchConstraints, ("spec", "matchConstraints"))
+    yield from match_condition_problems(spec.matchConditions or (), ("spec", "matchConditions"))
+    yield from variable_problems(spec.variables or (), ("spec", "variables"))
+
+
 def binding_problems(
     policy_name: str | None, param_ref: ParamRef | None, resources: MatchResources | None
 ) -> Iterator[Problem]:
@@ -122,19 +126,6 @@ def binding_problems(
         yield from _param_ref_problems(param_ref, ("spec", "paramRef"))
     if resources is not None:
         yield from match_resources_problems(resources, ("spec", "matchResources"))
-
-
-def is_subdomain(name: str) -> bool:
-    """Whether a name is a DNS subdomain, as names of most objects are."""
-    return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None
-
-
-def is_qualified_name(name: str) -> bool:
-    """Whether a name is one of a label: a part of at most 63 characters, with or without a DNS subdomain and ``/``."""
-    prefix, slash, part = name.rpartition("/")
-    if slash and not is_subdomain(prefix):
-        return False
-    return len(part) <= 63 and _NAME_PART.fullmatch(part) is not None
 
 
 def is_identifier(name: str) -> bool:
@@ -153,7 +144,7 @@ def metadata_problems(metadata: ObjectMeta) -> Iterator[Problem]:
     for key, value in (metadata.labels or {}).items():
         yield from _label_problems(key, (value,), ("metadata", "labels", key))
     for key in metadata.annotations or ():
-        if not is_qualified_name(key.lower()):
+        if annotation_key_problem(key):
             yield Problem(("metadata", "annotations", key), _IS_QUALIFIED, on_key=True)
 
 
@@ -262,10 +253,10 @@ def _selector_problems(selector: LabelSelector | None, path: Path) -> Iterator[P
         yield from _label_problems(key, (value,), (*path, "matchLabels", key))
     for i, expression in enumerate(selector.matchExpressions):
         where: Path = (*path, "matchExpressions", i)
-        if not is_qualified_name(expression.key):
+        if label_key_problem(expression.key):
             yield Problem((*where, "key"), _IS_QUALIFIED)
         for j, value in enumerate(expression.values):
-            if not _is_label_value(value):
+            if label_value_problem(value):
                 yield Problem((*where, "values", j), _IS_LABEL_VALUE)
 
 
@@ -276,14 +267,10 @@ _IS_LABEL_VALUE: Final = (
 
 
 def _label_problems(key: str, values: Iterable[str], path: Path) -> Iterator[Problem]:
-    if not is_qualified_name(key):
+    if label_key_problem(key):
         yield Problem(path, _IS_QUALIFIED, on_key=True)
-    if not all(map(_is_label_value, values)):
+    if any(map(label_value_problem, values)):
         yield Problem(path, _IS_LABEL_VALUE)
-
-
-def _is_label_value(value: str) -> bool:
-    return len(value) <= 63 and _LABEL_VALUE.fullmatch(value) is not None
 
 
 def match_condition_problems(conditions: Sequence[MatchCondition], path: Path) -> Iterator[Problem]:
@@ -293,7 +280,7 @@ def match_condition_problems(conditions: Sequence[MatchCondition], path: Path) -
     for i, condition in enumerate(conditions):
         if not condition.name:
             yield Problem((*path, i, "name"), "is required")
-        elif not is_qualified_name(condition.name):
+        elif label_key_problem(condition.name):
             yield Problem((*path, i, "name"), _IS_QUALIFIED)
         if not (condition.expression or "").strip():
             yield Problem((*path, i, "expression"), "is required")
@@ -354,7 +341,7 @@ def _audit_annotation_problems(
     for i, annotation in enumerate(annotations):
         if not annotation.key:
             yield Problem((*path, i, "key"), "is required")
-        elif "/" in annotation.key or not is_qualified_name(f"{policy}/{annotation.key}"):
+        elif "/" in annotation.key or label_key_problem(f"{policy}/{annotation.key}"):
             yield Problem(
                 (*path, i, "key"),
                 "must be at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends",
