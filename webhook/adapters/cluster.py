@@ -15,10 +15,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from webhook.kube.shape import JSONObject, mapping, text
+
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
 _IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
+
+
+_PAGE: Final = "500"
+
+
+def api_root(api_version: str) -> str:
+    """Where the API has the resources of a group and version, such as ``/apis/apps/v1``; ``/api/v1`` for the core."""
+    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
 class ClusterConfigError(Exception):
@@ -73,6 +83,23 @@ class Cluster:
                 return orjson.loads(await response.read())
             except orjson.JSONDecodeError:
                 raise ClusterError(f"{path}: the answer is not JSON") from None
+
+    async def pages(self, path: str, *, seconds: float) -> AsyncIterator[JSONObject]:
+        """The pages of a collection: its objects are their ``items``, and the last page's version is that of the whole.
+
+        Raises:
+            ClusterError: there is no answer within ``seconds`` for a page, or it is an error or no list.
+        """
+        query = [("limit", _PAGE)]
+        while True:
+            page = await self.get_json(path, query, seconds=seconds)
+            if type(page) is not dict:
+                raise ClusterError(f"{path}: the answer is no list")
+            yield page
+            more = text(mapping(page, "metadata"), "continue")
+            if not more:
+                return
+            query = [("limit", _PAGE), ("continue", more)]
 
     async def send_json(
         self, method: str, path: str, body: Any, *, content_type: str = "application/json", seconds: float

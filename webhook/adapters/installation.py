@@ -5,27 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from webhook.adapters.cluster import Cluster, ClusterError
+from webhook.adapters.cluster import Cluster, ClusterError, api_root
 from webhook.doctor.installation import Installation
-from webhook.kube.shape import JSONObject, items, mapping, text
+from webhook.kube.shape import JSONObject, items, text
 from webhook.policy.crd import GROUP, PLURALS, VERSION
 
 _SECONDS: Final = 15.0
-_PAGE: Final = "500"
 
 
 class _Collection(NamedTuple):
-    """Objects of one kind: where they are listed, and whether only those of gpuward's own namespaces matter."""
+    """Objects of one kind, and where they are listed."""
 
     kind: str
     api_version: str
     resource: str
-    own: bool = False
 
     def path(self, namespace: str = "") -> str:
-        root = "/api/v1" if self.api_version == "v1" else f"/apis/{self.api_version}"
+        root = api_root(self.api_version)
         return f"{root}/namespaces/{namespace}/{self.resource}" if namespace else f"{root}/{self.resource}"
 
 
@@ -44,14 +42,14 @@ _EVERYWHERE: Final = (
     _Collection("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", "clusterrolebindings"),
 )
 _OWN: Final = (
-    _Collection("Service", "v1", "services", own=True),
-    _Collection("EndpointSlice", "discovery.k8s.io/v1", "endpointslices", own=True),
-    _Collection("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", own=True),
-    _Collection("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers", own=True),
-    _Collection("Role", "rbac.authorization.k8s.io/v1", "roles", own=True),
-    _Collection("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings", own=True),
-    _Collection("Secret", "v1", "secrets", own=True),
-    _Collection("ConfigMap", "v1", "configmaps", own=True),
+    _Collection("Service", "v1", "services"),
+    _Collection("EndpointSlice", "discovery.k8s.io/v1", "endpointslices"),
+    _Collection("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
+    _Collection("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
+    _Collection("Role", "rbac.authorization.k8s.io/v1", "roles"),
+    _Collection("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings"),
+    _Collection("Secret", "v1", "secrets"),
+    _Collection("ConfigMap", "v1", "configmaps"),
 )
 _POLICIES: Final = tuple(_Collection(kind, f"{GROUP}/{VERSION}", plural) for kind, plural in PLURALS.items())
 
@@ -97,17 +95,10 @@ class _Reading:
 
     async def read(self, collection: _Collection, namespace: str = "") -> None:
         """Read one collection, page by page."""
-        query = [("limit", _PAGE)]
-        while True:
-            try:
-                page: Any = await self._cluster.get_json(collection.path(namespace), query, seconds=_SECONDS)
-            except ClusterError as error:
-                self._unread[collection.kind] = str(error)
-                return
-            for item in items(page, "items"):
-                # The items of a list do not repeat what they are.
-                self.objects.append({"apiVersion": collection.api_version, "kind": collection.kind, **item})
-            more = text(mapping(page, "metadata"), "continue")
-            if not more:
-                return
-            query = [("limit", _PAGE), ("continue", more)]
+        # The items of a list do not repeat what they are.
+        what = {"apiVersion": collection.api_version, "kind": collection.kind}
+        try:
+            async for page in self._cluster.pages(collection.path(namespace), seconds=_SECONDS):
+                self.objects += ({**what, **item} for item in items(page, "items"))
+        except ClusterError as error:
+            self._unread[collection.kind] = str(error)

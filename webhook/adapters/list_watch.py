@@ -20,7 +20,6 @@ from webhook.kube.shape import JSONObject, items, mapping, text
 if TYPE_CHECKING:
     from aiohttp import StreamReader
 
-_PAGE: Final = 500
 _LIST_SECONDS: Final = 30.0
 
 # The API server ends a watch after this many seconds, a different number each time, so that replicas and
@@ -113,16 +112,12 @@ class ListWatch:
 
     async def _list(self) -> None:
         objects: list[JSONObject] = []
-        query = [("limit", str(_PAGE))]
-        while True:
-            page = await self._cluster.get_json(self._path, query, seconds=_LIST_SECONDS)
+        version = ""
+        async for page in self._cluster.pages(self._path, seconds=_LIST_SECONDS):
             objects += (slim(obj) for obj in items(page, "items"))
-            metadata = mapping(page, "metadata")
-            if not metadata.get("continue"):
-                break
-            query = [("limit", str(_PAGE)), ("continue", text(metadata, "continue"))]
+            version = text(mapping(page, "metadata"), "resourceVersion")
         self._keeper.listed(objects)
-        self._version = text(metadata, "resourceVersion")
+        self._version = version
         self._all_well()
         if not self.synced:
             self.synced = True

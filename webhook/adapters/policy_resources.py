@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from webhook.adapters.cluster import Cluster
+from webhook.adapters.cluster import Cluster, api_root
 from webhook.adapters.list_watch import ListWatch
 from webhook.adapters.policy_files import Files, LoadedPolicies, PolicyFileProblem, compile_files, read
 from webhook.kube.shape import JSONObject, mapping, text
@@ -54,7 +54,7 @@ class Resource:
 
 def collection_path(kind: str) -> str:
     """The address of all resources of a kind."""
-    return f"/apis/{GROUP}/{VERSION}/{PLURALS[kind]}"
+    return f"{api_root(f'{GROUP}/{VERSION}')}/{PLURALS[kind]}"
 
 
 def resource_from_object(kind: str, obj: JSONObject) -> Resource:
@@ -205,7 +205,8 @@ class Merging:
             used = self._good_files
         elif alone.ruleset is not None:
             self._good_files = files if isinstance(files, list) else []
-        loaded, problems = self._settle(used, now)
+        # Mostly there are no resources, and what was compiled alone is the whole.
+        loaded, problems = (alone, {}) if not now and used is files else self._settle(used, now)
         return Merged(
             replace(loaded, digest=alone.digest),
             alone.problems,

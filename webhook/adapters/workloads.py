@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
-from webhook.adapters.cluster import Cluster, ClusterError
+from webhook.adapters.cluster import Cluster, ClusterError, api_root
 from webhook.kube.gvk import GroupVersionKind, parse_api_version
 from webhook.kube.shape import JSONObject, items, mapping, strings, text
 
 _SECONDS: Final = 15.0
-_PAGE: Final = "500"
 _AT_ONCE: Final = 8
 
 # Not read whatever the policies say: what is in them is nobody's business here, and there may be very many.
@@ -61,9 +60,10 @@ class NamespaceScan:
         return [obj for objects in found for obj in objects]
 
     async def _served(self, api_version: str) -> list[tuple[GroupVersionKind, str, str]]:
-        root = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
+        root = api_root(api_version)
         try:
-            listed = await self._get(root)
+            async with self._turn:
+                listed = await self._cluster.get_json(root, seconds=_SECONDS)
         except ClusterError as error:
             # An aggregated API whose server is down: what it serves cannot be known.
             self.unread[api_version] = str(error)
@@ -78,28 +78,15 @@ class NamespaceScan:
 
     async def _list(self, kind: GroupVersionKind, path: str) -> list[JSONObject]:
         found: list[JSONObject] = []
-        more = ""
-        while True:
-            query = [("limit", _PAGE), *([("continue", more)] if more else [])]
-            try:
-                page = await self._get(path, query)
-            except ClusterError as error:
-                self.unread[str(kind)] = str(error)
-                return found
-            found.extend(_named(page, kind))
-            more = text(mapping(page, "metadata"), "continue")
-            if not more:
-                return found
-
-    async def _get(self, path: str, query: list[tuple[str, str]] | None = None) -> Any:
-        async with self._turn:
-            return await self._cluster.get_json(path, query or [], seconds=_SECONDS)
-
-
-def _named(page: Any, kind: GroupVersionKind) -> Iterator[JSONObject]:
-    """The items of a list, which do not repeat what they are."""
-    for item in items(page, "items"):
-        yield {**item, "apiVersion": kind.api_version, "kind": kind.kind}
+        # The items of a list do not repeat what they are.
+        what = {"apiVersion": kind.api_version, "kind": kind.kind}
+        try:
+            async with self._turn:
+                async for page in self._cluster.pages(path, seconds=_SECONDS):
+                    found += ({**item, **what} for item in items(page, "items"))
+        except ClusterError as error:
+            self.unread[str(kind)] = str(error)
+        return found
 
 
 async def set_label(cluster: Cluster, namespace: JSONObject, key: str, value: str | None) -> None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from webhook.kube.path import Path
-from webhook.kube.resources import is_cluster_scoped_resource
+from webhook.kube.resources import GroupVersionResource, is_cluster_scoped_resource
 from webhook.kube.shape import JSONObject, indexed, items, mapping, strings, text
+from webhook.policy.kubernetes.documents import NamedRuleWithOperations
+from webhook.policy.kubernetes.matching import Rule
 from webhook.policy.match import Labels, label_selector
 
 if TYPE_CHECKING:
@@ -129,6 +131,24 @@ class Entry:
         return items(self.raw, "rules")
 
     @cached_property
+    def _compiled(self) -> tuple[Rule, ...]:
+        """Its rules, as those of admission policies match too."""
+        exact = text(self.raw, "matchPolicy") == "Exact"
+        return tuple(
+            Rule(
+                NamedRuleWithOperations.model_construct(
+                    apiGroups=list(strings(rule, "apiGroups")),
+                    # matchPolicy Equivalent, the default, converts between versions.
+                    apiVersions=list(strings(rule, "apiVersions")) if exact else ["*"],
+                    operations=list(strings(rule, "operations")),
+                    resources=list(strings(rule, "resources")),
+                    scope=text(rule, "scope") or None,
+                )
+            )
+            for rule in self.rules
+        )
+
+    @cached_property
     def samples(self) -> tuple[Call, ...]:
         """A request for each resource that its rules name, in no namespace; pods stand for a wildcard."""
         found = []
@@ -176,8 +196,12 @@ class Entry:
         be evaluated without the object counts as true.
         Source: k8s.io/apiserver ``pkg/admission/plugin/webhook/generic/webhook.go`` and ``predicates/``.
         """
-        exact = text(self.raw, "matchPolicy") == "Exact"
-        if not any(_rule_matches(rule, call, exact=exact) for rule in self.rules):
+        resource = GroupVersionResource(call.group, call.version, call.resource)
+        namespaced = bool(call.namespace)
+        if not any(
+            rule.admits(resource, call.subresource, call.operation, namespaced=namespaced)
+            for rule in self._compiled
+        ):
             return False
         # Objects in no namespace are called for whatever the selector says, unless they are namespaces themselves.
         if (
@@ -235,26 +259,3 @@ def entries_of(configuration: JSONObject) -> Iterator[Entry]:
     """The entries of one webhook configuration."""
     for index, raw in indexed(configuration, "webhooks"):
         yield Entry(configuration, index, raw)
-
-
-def _rule_matches(rule: JSONObject, call: Call, *, exact: bool) -> bool:
-    scope = text(rule, "scope") or "*"
-    if (scope == "Namespaced" and not call.namespace) or (scope == "Cluster" and call.namespace):
-        return False
-    return (
-        _has(strings(rule, "apiGroups"), call.group)
-        # matchPolicy Equivalent, the default, converts between versions.
-        and (not exact or _has(strings(rule, "apiVersions"), call.version))
-        and _has(strings(rule, "operations"), call.operation)
-        and any(_names(written, call) for written in strings(rule, "resources"))
-    )
-
-
-def _names(written: str, call: Call) -> bool:
-    """Whether a resource of a rule is that of the request; ``*`` has no subresources, ``pods/*`` the pods too."""
-    resource, _, subresource = written.partition("/")
-    return resource in ("*", call.resource) and subresource in ("*", call.subresource)
-
-
-def _has(written: tuple[str, ...], wanted: str) -> bool:
-    return "*" in written or wanted in written

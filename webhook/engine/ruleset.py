@@ -75,6 +75,11 @@ class Block(NamedTuple):
     conditions: tuple[MatchCondition, ...]
 
 
+def _is_over(expires: date | None, today: date | None) -> bool:
+    """Whether the last day is past. Without a day, nothing expires."""
+    return expires is not None and today is not None and today > expires
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledException:
     """One exception: whom it is for (all parts must hold), from which rules, until when."""
@@ -103,7 +108,7 @@ class CompiledException:
 
         ``namespace_labels`` is asked only by an exception that selects by them.
         """
-        if self.expires is not None and today is not None and today > self.expires:
+        if _is_over(self.expires, today):
             return False
         if self.kinds and not any(kind.matches(request.kind) for kind in self.kinds):
             return False
@@ -210,7 +215,7 @@ class CompiledBreakGlass:
 
     def applies(self, request: AdmissionRequest, today: date | None) -> bool:
         """Whether it holds for this request on this day (UTC). Without a day, nothing expires."""
-        if self.expires is not None and today is not None and today > self.expires:
+        if _is_over(self.expires, today):
             return False
         return (self.namespaces.everything or self.namespaces.match(request.namespace)) and (
             self.users.match(request.username) or self.groups.match_any(request.groups)
