@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from webhook.cli.certificates import DEFAULT_CONFIGURATION, add_wanted_arguments, comma_list, wanted_from
+from webhook.cli.cluster import no_cluster
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS
 
 if TYPE_CHECKING:
@@ -96,8 +97,7 @@ def run(args: argparse.Namespace) -> int:
         cluster = Cluster(args.kubeconfig)
         return asyncio.run(_with(cluster, partial(do, args)))
     except ClusterConfigError:
-        where = args.kubeconfig or "this is no pod and $KUBECONFIG is not set"
-        return _could_not_run(f"no cluster is known: {where}; name a kubeconfig file with --kubeconfig")
+        return _could_not_run(no_cluster(args.kubeconfig))
     except (ClusterError, ForeignSecret, ValueError) as error:
         return _could_not_run(str(error))
 

@@ -14,6 +14,7 @@ from webhook.adapters import policy_files
 from webhook.adapters.manifests import Manifest, UnreadableInput, read_manifests
 from webhook.adapters.policy_resources import resource_from_object
 from webhook.adapters.yaml_documents import SUFFIXES
+from webhook.cli.cluster import no_cluster
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, Style, add_color_argument
 from webhook.cli.policies import DEFAULT_POLICIES
 from webhook.doctor import Diagnosis, Installation, Level, Ref, examine
@@ -148,11 +149,7 @@ def _from_cluster(kubeconfig: str | None) -> Installation | None:
     try:
         return asyncio.run(read())
     except ClusterConfigError:
-        print(
-            "gpuward: no cluster is known: name a kubeconfig file with --kubeconfig or "
-            "$KUBECONFIG, or manifests with -f",
-            file=sys.stderr,
-        )
+        print(f"gpuward: {no_cluster(kubeconfig)}, or manifests with -f", file=sys.stderr)
     except ClusterError as error:
         print(f"gpuward: the cluster could not be read: {error}", file=sys.stderr)
     return None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from webhook.audit.ladder import OFF, RUNGS, rung_of, skipped
 from webhook.audit.plan import Planned, plan
 from webhook.audit.record import Record, read_record
+from webhook.cli.cluster import no_cluster
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, Style, add_color_argument
 from webhook.cli.policies import add_policies_argument, load_or_report
 from webhook.engine.decision import Facts
@@ -79,10 +80,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return asyncio.run(act(args, ruleset))
     except ClusterConfigError:
-        print(
-            "gpuward: no cluster is known: name a kubeconfig file with --kubeconfig or $KUBECONFIG",
-            file=sys.stderr,
-        )
+        print(f"gpuward: {no_cluster(args.kubeconfig)}", file=sys.stderr)
     except ClusterError as error:
         print(f"gpuward: {error}", file=sys.stderr)
     return COULD_NOT_RUN
