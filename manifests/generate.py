@@ -182,7 +182,7 @@ def _description(field: FieldInfo) -> str:
 def render(helm: Path | str, *arguments: str, namespace: str = NAMESPACE) -> str:
     """What ``helm template`` prints for the chart. Raises CalledProcessError, with Helm's words in ``stderr``."""
     command = [str(helm), "template", RELEASE, str(CHART), "--namespace", namespace, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout  # noqa: S603 - Helm
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout  # noqa: S603 - Helm, with arguments of ours
 
 
 def plain_files(helm: Path | str) -> dict[str, str]:

@@ -48,7 +48,7 @@ def intermediate() -> Pair:
         .not_valid_before(NOW - timedelta(days=1))
         .not_valid_after(NOW + timedelta(days=30))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(authority_key, hashes.SHA256())  # type: ignore[arg-type]
+        .sign(authority_key, hashes.SHA256())  # type: ignore[arg-type]  # a key that can sign
     )
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -103,13 +103,13 @@ def replace_validity(leaf: Pair, ca: Pair, since: datetime) -> x509.Certificate:
     builder = x509.CertificateBuilder(
         issuer_name=template.issuer,
         subject_name=template.subject,
-        public_key=template.public_key(),  # type: ignore[arg-type]
+        public_key=template.public_key(),  # type: ignore[arg-type]  # of a kind that a certificate can have
         serial_number=template.serial_number,
         not_valid_before=since,
         not_valid_after=template.not_valid_after_utc,
     )
     names = template.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return builder.add_extension(names, critical=False).sign(key, hashes.SHA256())  # type: ignore[arg-type]
+    return builder.add_extension(names, critical=False).sign(key, hashes.SHA256())  # type: ignore[arg-type]  # as above
 
 
 NAMES = {

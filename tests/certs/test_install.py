@@ -207,7 +207,7 @@ def test_errors_and_logs_have_no_key(world: World, caplog: pytest.LogCaptureFixt
 
 
 def test_an_error_that_quotes_the_secret_is_not_passed_on(world: World) -> None:
-    class Quotes(type(world.cluster)):  # type: ignore[misc]
+    class Quotes(type(world.cluster)):  # type: ignore[misc]  # known when it runs
         """An API server, or a webhook in its way, that quotes what it was sent."""
 
         async def send_json(self, method: str, path: str, body: Any, **_: Any) -> Any:

@@ -132,7 +132,7 @@ def test_enforce_refuses_and_says_what_is_wrong(installed: Installation, replica
             "template": {key: pod("bad")[key] for key in ("metadata", "spec")},
         },
     }
-    workload["spec"]["template"]["metadata"].pop("name")  # type: ignore[index]
+    workload["spec"]["template"]["metadata"].pop("name")  # type: ignore[index]  # all of them are maps
     with pytest.raises(KubectlError, match=r"spec\.template\.spec\.containers\[0\]\.resources\.limits"):
         installed.cluster.apply(workload, namespace)
     installed.cluster.apply(pod("good", resources=POD_LIMITS), namespace)

@@ -7,16 +7,13 @@ version. Takes two minutes on two cores. Standard library only.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import os
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.e2e.controlplane.build import BuildError, cache_folder
+from tests.gotool import digest_of, go
 
 SOURCE = Path(__file__).resolve().parent
 PACKAGE = "helm.sh/helm/v3/cmd/helm"
@@ -26,10 +23,10 @@ _TIMEOUT_SECONDS = 30 * 60
 
 def build() -> Path:
     """The program, built unless the cache has it. Raises BuildError."""
-    digest = hashlib.sha256(_go("env", "GOVERSION", "GOOS", "GOARCH").encode())
-    for part in ((SOURCE / "go.mod").read_text(), (SOURCE / "go.sum").read_text(), *_flags()):
-        digest.update(hashlib.sha256(part.encode()).digest())
-    target = cache_folder() / "helm" / f"helm-{_required('helm.sh/helm/v3')}-{digest.hexdigest()[:16]}"
+    parts = [(SOURCE / name).read_bytes() for name in ("go.mod", "go.sum")]
+    parts += [flag.encode() for flag in _flags()]
+    digest = digest_of(_go("env", "GOVERSION", "GOOS", "GOARCH"), parts)
+    target = cache_folder() / "helm" / f"helm-{_required('helm.sh/helm/v3')}-{digest}"
     target.parent.mkdir(parents=True, exist_ok=True)
     # Of two builds at once the second waits for the first: each would take all processors for minutes.
     with target.with_suffix(".lock").open("w") as lock:
@@ -64,23 +61,7 @@ def _required(module: str) -> str:
 
 
 def _go(*arguments: str) -> str:
-    if shutil.which("go") is None:
-        raise BuildError("there is no `go` on the PATH: install Go (https://go.dev/doc/install)")
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
-    try:
-        finished = subprocess.run(
-            ["go", *arguments],
-            cwd=SOURCE,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SECONDS,
-        )
-    except subprocess.TimeoutExpired as expired:
-        raise BuildError(f"`go {arguments[0]}` did not end in {expired.timeout:.0f} s") from None
-    if finished.returncode != 0:
-        raise BuildError(f"`go {' '.join(arguments)}` failed:\n{finished.stderr.strip()}")
-    return finished.stdout
+    return go(SOURCE, *arguments, seconds=_TIMEOUT_SECONDS)
 
 
 def main() -> int:

@@ -6,10 +6,7 @@ from its source and the Go version. Needs the Go toolchain that go.mod names, or
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
-from tests.e2e.controlplane.build import BuildError, cache_folder
+from tests.e2e.controlplane.build import cache_folder
+from tests.gotool import digest_of, go
 
 SOURCE = Path(__file__).resolve().parent
 _MODULE = "k8s.io/pod-security-admission"
@@ -29,10 +27,9 @@ Reasons = Mapping[str, Sequence[Sequence[str]]]
 
 def build() -> Path:
     """The program, built unless the cache has it. Raises BuildError."""
-    digest = hashlib.sha256(_go("env", "GOVERSION", "GOOS", "GOARCH").encode())
-    for name in ("main.go", "go.mod", "go.sum"):
-        digest.update(hashlib.sha256((SOURCE / name).read_bytes()).digest())
-    target = cache_folder() / "pod-security" / f"evaluator-{digest.hexdigest()[:16]}"
+    parts = [(SOURCE / name).read_bytes() for name in ("main.go", "go.mod", "go.sum")]
+    digest = digest_of(_go("env", "GOVERSION", "GOOS", "GOARCH"), parts)
+    target = cache_folder() / "pod-security" / f"evaluator-{digest}"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         # Two builds at once make the same program; each appears whole, by its renaming.
@@ -49,25 +46,7 @@ def fixtures() -> Path:
 
 
 def _go(*arguments: str) -> str:
-    if shutil.which("go") is None:
-        raise BuildError("there is no `go` on the PATH: install Go (https://go.dev/doc/install)")
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
-    try:
-        finished = subprocess.run(
-            ["go", *arguments],
-            cwd=SOURCE,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SECONDS,
-        )
-    except subprocess.TimeoutExpired as expired:
-        raise BuildError(f"`go {arguments[0]}` did not end in {expired.timeout:.0f} s") from None
-    if finished.returncode != 0:
-        raise BuildError(
-            f"`go {' '.join(arguments)}` failed:\n{(finished.stderr or finished.stdout).strip()}"
-        )
-    return finished.stdout
+    return go(SOURCE, *arguments, seconds=_TIMEOUT_SECONDS)
 
 
 class Evaluator:
