@@ -15,7 +15,8 @@ from typing import Final
 import yaml
 
 from manifests.generate import chart_files
-from webhook.adapters.policy_files import Written, built_in_catalog_document, load
+from webhook.adapters.policy_documents import Written, built_in_catalog_document
+from webhook.adapters.policy_files import load
 from webhook.adapters.rule_examples import example_of
 from webhook.checks import CHECKS
 from webhook.cli.explain import judged_kinds, parameter_rows

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from tests.engine.kubernetes.policies import JSON, binding, config_map, vap
-from webhook.adapters.policy_files import LoadedPolicies, load
+from webhook.adapters.policy_documents import LoadedPolicies
+from webhook.adapters.policy_files import load
 from webhook.engine.decision import Facts
 from webhook.engine.offline import request_for
 from webhook.engine.review import review

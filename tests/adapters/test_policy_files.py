@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import POLICIES
-from webhook.adapters import policy_files
-from webhook.adapters.policy_files import LoadedPolicies, default_policies_path, digest, load
+from webhook.adapters import policy_documents, policy_files
+from webhook.adapters.policy_documents import LoadedPolicies
+from webhook.adapters.policy_files import default_policies_path, digest, load
 from webhook.engine.decision import Facts
 from webhook.engine.offline import request_for
 from webhook.engine.review import review
@@ -211,7 +212,7 @@ def test_all_problems_of_all_files_are_found_in_their_order(write: Write) -> Non
         "p/b.yaml": policy("b"),
         "p/c.yaml": f"{policy('c').replace('kind: Policy', 'kind: Polici')}---\n{other}",
     })  # fmt: skip
-    kinds = f"must be one of {', '.join(policy_files._KINDS)}"
+    kinds = f"must be one of {', '.join(policy_documents.KINDS)}"
     alone = "this folder is for policies, and for objects of the kinds that a policy's paramKind names"
     assert problems(load("p")) == [
         "p/a.yaml:1:5: a value was expected here",
@@ -321,7 +322,7 @@ def test_two_catalogs_must_not_describe_one_kind(write: Write) -> None:
 
 
 def test_built_in_catalog_is_a_good_catalog() -> None:
-    document = policy_files.built_in_catalog_document()
+    document = policy_documents.built_in_catalog_document()
     assert validate_document(AcceleratorCatalog, document).spec.accelerators
 
 

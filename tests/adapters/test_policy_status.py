@@ -12,7 +12,7 @@ import pytest
 
 from webhook.adapters import policy_status as module
 from webhook.adapters.cluster import ClusterError
-from webhook.adapters.policy_files import PolicyFileProblem
+from webhook.adapters.policy_documents import PolicyFileProblem
 from webhook.adapters.policy_resources import Key, Resource, Verdict
 from webhook.adapters.policy_status import StatusWriter
 

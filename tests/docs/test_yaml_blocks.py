@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.docs.pages import Block, blocks, pages
-from webhook.adapters.policy_files import built_in_catalog_document
+from webhook.adapters.policy_documents import built_in_catalog_document
 from webhook.adapters.yaml_documents import Document, read_documents
 from webhook.engine.compile import compile_policy
 from webhook.engine.workload_catalog import compile_workload_catalog

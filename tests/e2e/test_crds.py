@@ -13,7 +13,8 @@ import yaml
 
 from tests.policy.test_model import FULL, SMALLEST
 from tests.support import POLICIES, REPOSITORY
-from webhook.adapters.policy_files import built_in_catalog_document, load
+from webhook.adapters.policy_documents import built_in_catalog_document
+from webhook.adapters.policy_files import load
 from webhook.adapters.yaml_documents import Document, read_documents
 from webhook.kube.path import MISSING, parse
 from webhook.policy.crd import custom_resource_definitions

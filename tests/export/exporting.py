@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support import POLICIES
 from webhook.adapters import policy_files
-from webhook.adapters.policy_files import built_in_catalog_document
+from webhook.adapters.policy_documents import built_in_catalog_document
 from webhook.engine.compile import compile_policy
 from webhook.engine.kubernetes.admission import KubernetesAdmission
 from webhook.engine.kubernetes.load import compile_set

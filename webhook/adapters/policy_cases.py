@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from webhook.adapters.policy_files import PolicyFileProblem, Written
+from webhook.adapters.policy_documents import PolicyFileProblem, Written
 from webhook.adapters.yaml_documents import SUFFIXES, DocumentError, read_documents
 from webhook.policy.case import PolicyCase
 from webhook.policy.problems import InvalidPolicy

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from webhook.adapters import policy_files
-from webhook.adapters.policy_files import PolicyFileProblem
+from webhook.adapters.policy_documents import PolicyFileProblem
 from webhook.adapters.policy_resources import Merging, PolicyResources, Verdict
 from webhook.engine.ruleset import Ruleset
 

@@ -16,7 +16,8 @@ from typing import Final
 
 from webhook.adapters.cluster import Cluster, api_root
 from webhook.adapters.list_watch import ListWatch
-from webhook.adapters.policy_files import Files, LoadedPolicies, PolicyFileProblem, compile_files, read
+from webhook.adapters.policy_documents import LoadedPolicies, PolicyFileProblem
+from webhook.adapters.policy_files import Files, compile_files, read
 from webhook.kube.shape import JSONObject, mapping, text
 from webhook.policy.crd import GROUP, PLURALS, VERSION
 from webhook.policy.live import as_written

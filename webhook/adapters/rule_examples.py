@@ -14,7 +14,8 @@ from typing import Final
 
 import webhook
 from webhook.adapters.policy_cases import CaseFile, read_cases
-from webhook.adapters.policy_files import LoadedPolicies, Written, load, shipped_policies_path
+from webhook.adapters.policy_documents import LoadedPolicies, Written
+from webhook.adapters.policy_files import load, shipped_policies_path
 from webhook.engine.cases import policies_about, run_case
 from webhook.engine.decision import Decision
 from webhook.engine.offline import kind_of

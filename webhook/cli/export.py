@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import yaml
 
-from webhook.adapters.policy_files import LoadedPolicies, default_policies_path, load
+from webhook.adapters.policy_documents import LoadedPolicies
+from webhook.adapters.policy_files import default_policies_path, load
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS
 from webhook.cli.policies import DEFAULT_POLICIES
 from webhook.export.vap import Exported, LeftOut, Note, Setting, Target, export_policy

@@ -12,12 +12,8 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from webhook.adapters.policy_cases import case_folders, read_cases
-from webhook.adapters.policy_files import (
-    LoadedPolicies,
-    PolicyFileProblem,
-    default_policies_path,
-    load,
-)
+from webhook.adapters.policy_documents import LoadedPolicies, PolicyFileProblem
+from webhook.adapters.policy_files import default_policies_path, load
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, Style, add_color_argument
 from webhook.engine.exceptions import rule_names
 from webhook.engine.ruleset import CompiledBreakGlass, CompiledException, CompiledPolicy

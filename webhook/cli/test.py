@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from webhook.adapters import policy_files
 from webhook.adapters.policy_cases import CaseFile, case_folders, read_cases
-from webhook.adapters.policy_files import LoadedPolicies, Written
+from webhook.adapters.policy_documents import LoadedPolicies, Written
 from webhook.cli.case_output import FORMATS, FolderResult, Ran, Tested, as_junit, render
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, Style, add_color_argument
 from webhook.cli.policies import DEFAULT_POLICIES
