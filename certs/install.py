@@ -13,7 +13,7 @@ import logging
 import random
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -109,6 +109,17 @@ class Configuration:
                 for index in wrong
             ),
         ]
+
+
+def written_bundles(configurations: Iterable[Configuration]) -> list[Trust]:
+    """What is trusted where that is said. Without a ``caBundle`` it is the roots of the API server's system, which
+    nobody here can see."""
+    return [
+        trust
+        for one in configurations
+        for trust, has_bundle in zip(one.trusts(), one.has_bundles(), strict=True)
+        if has_bundle
+    ]
 
 
 async def read_configurations(cluster: Cluster, names: tuple[str, ...]) -> list[Configuration]:

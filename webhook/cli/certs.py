@@ -17,7 +17,7 @@ from webhook.cli.cluster import no_cluster
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS
 
 if TYPE_CHECKING:
-    from certs.install import Configuration, Installer, Looked, Place
+    from certs.install import Installer, Looked, Place
     from certs.renew import Decision, Seen, Stored, Trust, Wanted
     from webhook.adapters.cluster import Cluster
 
@@ -120,7 +120,14 @@ def _place(args: argparse.Namespace) -> Place:
 
 
 async def _show(args: argparse.Namespace, cluster: Cluster) -> int:
-    from certs.install import ForeignSecret, data_of, read_configurations, read_secret, refuse_foreign
+    from certs.install import (
+        ForeignSecret,
+        data_of,
+        read_configurations,
+        read_secret,
+        refuse_foreign,
+        written_bundles,
+    )
     from certs.renew import Stored
 
     place = _place(args)
@@ -133,21 +140,13 @@ async def _show(args: argparse.Namespace, cluster: Cluster) -> int:
             refuse_foreign(secret or {})
         except ForeignSecret:
             if stored is not None and stored.chain:
-                return _report(args, f"{source}, not kept by gpuward", stored, _bundles(configurations))
+                return _report(
+                    args, f"{source}, not kept by gpuward", stored, written_bundles(configurations)
+                )
             raise
         trusts = [trust for one in configurations for trust in one.trusts()]
         return _report(args, source, stored, trusts, kept=True)
-    return _report(args, *_file(args.tls_cert), _bundles(configurations))
-
-
-def _bundles(configurations: Sequence[Configuration]) -> list[Trust]:
-    """What is trusted where that is said. Elsewhere it is the roots of the API server's system, which are not seen."""
-    return [
-        trust
-        for one in configurations
-        for trust, has_bundle in zip(one.trusts(), one.has_bundles(), strict=True)
-        if has_bundle
-    ]
+    return _report(args, *_file(args.tls_cert), written_bundles(configurations))
 
 
 def _file(name: str) -> tuple[str, Stored]:

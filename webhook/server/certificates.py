@@ -22,7 +22,7 @@ import orjson
 from cryptography import x509
 
 from certs.inspect import label, read_certificates, write_certificates
-from certs.install import ForeignSecret, Installer, Place, read_configurations
+from certs.install import ForeignSecret, Installer, Place, read_configurations, written_bundles
 from certs.mint import Pair
 from certs.renew import Seen, Step, Trust, Wanted, may_take, refusals, serves_what_is_stored
 from webhook.adapters.cluster import Cluster, ClusterError
@@ -153,14 +153,8 @@ class CertificateKeeper:
 
     async def _watch(self) -> None:
         configurations = await read_configurations(self._cluster, self._settings.place.configurations)
-        # Without a caBundle the API server trusts the roots of its system, which nobody here can see.
-        trusts = [
-            trust
-            for one in configurations
-            for trust, has_bundle in zip(one.trusts(), one.has_bundles(), strict=True)
-            if has_bundle
-        ]
-        self._told |= {"at": time.monotonic(), "trusts": [_trust_to_json(one) for one in trusts]}
+        trusts = [_trust_to_json(one) for one in written_bundles(configurations)]
+        self._told |= {"at": time.monotonic(), "trusts": trusts}
 
     def _take(self, seen: Seen) -> tuple[x509.Certificate, ...]:
         assert self._settings.wanted is not None
