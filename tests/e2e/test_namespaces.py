@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from webhook.adapters import list_watch
+from webhook.adapters import cluster
 from webhook.adapters.cluster import Cluster
 from webhook.adapters.namespaces import ClusterNamespaces, NamespaceLookupError
 from webhook.policy.findings import Mode
@@ -86,7 +86,7 @@ async def test_namespaces_are_listed_and_their_labels_followed(control_plane: Co
 async def test_pages_add_up_to_all_namespaces(
     control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(list_watch, "_PAGE", 2)
+    monkeypatch.setattr(cluster, "_PAGE", "2")
     async with followed(control_plane) as namespaces:
         listed = await asyncio.to_thread(control_plane.api, "GET", PATH)
         assert len(listed["items"]) > 2
