@@ -20,7 +20,7 @@ CA_LIFETIME: Final = timedelta(days=365)
 LEAF_LIFETIME: Final = timedelta(days=90)
 
 # A caller whose clock is behind ours must not find the certificate "not yet valid".
-BACKDATED: Final = timedelta(minutes=5)
+BACKDATED: Final = timedelta(hours=1)
 
 # The common name is a label for people (clients look at the SANs only); its longest, RFC 5280 appendix A.1.
 _COMMON_NAME_LENGTH: Final = 64

@@ -75,7 +75,7 @@ TRUST = {
     "no certificate": ([], [CA], "gpuward.ns.svc", NOW, "there is no serving certificate"),
     "another name": ([LEAF], [CA], "other.ns.svc", NOW, "is not for other.ns.svc; it is for gpuward.ns.svc"),
     "expired": ([SHORT], [CA], "gpuward.ns.svc", NOW + timedelta(days=2), "expired at"),
-    "not yet": ([LEAF], [CA], "gpuward.ns.svc", NOW - timedelta(hours=1), "is not valid before"),
+    "not yet": ([LEAF], [CA], "gpuward.ns.svc", NOW - timedelta(hours=2), "is not valid before"),
 }  # fmt: skip
 
 

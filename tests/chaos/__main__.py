@@ -74,7 +74,7 @@ def scenarios(stage: Stage) -> Iterator[tuple[str, Run]]:
     yield "secret-deleted", lambda: unplanned.deleted_secret(stage.fleet())
     for name in RUBBISH:
         yield f"bundle-{_short(name)}", lambda name=name: unplanned.overwritten_bundle(stage.fleet(), name)
-    for offset in ("+4m", "-4m"):
+    for offset in ("+25m", "-25m"):
         yield f"clock{offset}", lambda offset=offset: clocks.skewed(stage.fleet(), offset)
     # An hour as by default: without news of its certificates for nearly so long, a replica is not ready.
     hour = ("--cert-overlap", "1h")
