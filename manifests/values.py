@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from webhook.kube.system_namespaces import NODE_NAMESPACES
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[int, Field(ge=0, le=600)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -24,14 +26,6 @@ Duration = Annotated[str, StringConstraints(pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m
 Quantity = str | int | float
 Object = dict[str, Any]
 Strings = dict[str, str]
-
-# Where the cluster's network, storage and devices come from, and gpuward's own certificates perhaps. A webhook that
-# may refuse pods there can keep a cluster from coming up again.
-SYSTEM_NAMESPACES = (
-    "calico-apiserver", "calico-system", "cert-manager", "cilium", "gmp-system", "gpu-operator", "istio-system",
-    "karpenter", "kube-flannel", "longhorn-system", "metallb-system", "nvidia-network-operator", "openebs",
-    "rook-ceph", "tigera-operator",
-)  # fmt: skip
 
 
 class Values(BaseModel):
@@ -181,9 +175,9 @@ class Webhooks(Values):
     """Ask about labels `gpuward.dev/*` of namespaces and about gpuward's own custom resources, so that the policy
     `opening-the-gate` can say who may change them. Edit whom it excludes first: by default `system:masters`,
     `kubeadm:cluster-admins` and `gpuward:admins`. Never `Fail`."""
-    excludedNamespaces: list[Name] = list(SYSTEM_NAMESPACES)
+    excludedNamespaces: list[Name] = list(NODE_NAMESPACES)
     """Namespaces that are left alone whatever their labels, besides kube-system, kube-public, kube-node-lease and
-    gpuward's own: those from which the cluster's network, storage and devices come."""
+    gpuward's own: those from which nodes and the cluster's network, storage, devices and certificates come."""
     objectSelector: Object = {}
     """Only objects whose labels fit (a LabelSelector). Whoever may set labels on objects can then opt out."""
     matchConditions: list[Object] = []

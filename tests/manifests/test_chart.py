@@ -14,12 +14,13 @@ import yaml
 from manifests.generate import CHART, NAMESPACE, render
 from tests.support import REPOSITORY, shipped_ruleset
 from webhook.adapters import policy_files
+from webhook.kube.system_namespaces import CLUSTER_NAMESPACES
 from webhook.server.calls import read_target
 
 from .rendering import MATRIX, Object, chart, container, one, refusal, served, setting
 
 MODES = ("audit", "warn", "enforce")
-NEVER = {NAMESPACE, "kube-system", "kube-public", "kube-node-lease"}
+NEVER = {NAMESPACE, *CLUSTER_NAMESPACES}
 
 
 @pytest.fixture(scope="module")

@@ -194,12 +194,15 @@ class Merging:
 
         The digest is that of the files as they are, good or bad.
         """
+        return self.merge(read(self._path), resources)
+
+    def merge(self, files: Files | str, resources: Sequence[Resource]) -> Merged:
+        """As ``load``, with files that have been read, or why there are none."""
         now = {resource.key: resource for resource in resources}
         # Another object of the same name is another policy.
         self._good = {
             key: good for key, good in self._good.items() if key in now and now[key].uid == good.uid
         }
-        files = read(self._path)
         alone = compile_files(self._path, files, ())
         used = files
         if alone.ruleset is None and self._good_files is not None:

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from webhook.adapters import policy_files
 from webhook.adapters.manifests import Manifest, UnreadableInput, read_manifests
-from webhook.adapters.policy_resources import resource_from_object
+from webhook.adapters.policy_resources import Merging, resource_from_object
 from webhook.adapters.yaml_documents import SUFFIXES
 from webhook.cli.cluster import no_cluster
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, Style, add_color_argument
@@ -102,23 +103,17 @@ def _with_policies(installation: Installation, given: str | None) -> Installatio
         for name, text in sorted(mapping(mounted, "data").items())
         if type(text) is str and name.endswith(SUFFIXES)
     ]
-    alone = policy_files.compile_files(about.name, files, ())
-    problems = [(about, str(problem)) for problem in alone.problems]
-    resources = [
-        (Ref.of(obj), resource_from_object(Ref.of(obj).kind, obj)) for obj in installation.policy_resources()
-    ]
-    loaded = policy_files.compile_files(
-        about.name,
-        files if alone.ruleset is not None else [],
-        [(resource.where, resource.document) for _, resource in resources],
-    )
-    for ref, resource in resources:
-        problems += [(ref, problem.text) for problem in loaded.problems if problem.file == resource.where]
-    return replace(
-        installation,
-        ruleset=loaded.ruleset if loaded.ruleset is not None else alone.ruleset,
-        policy_problems=problems,
-    )
+    resources = {
+        resource.key: (Ref.of(obj), resource)
+        for obj in installation.policy_resources()
+        for resource in [resource_from_object(Ref.of(obj).kind, obj)]
+    }
+    merged = Merging(Path(about.name)).merge(files, [resource for _, resource in resources.values()])
+    problems = [(about, str(problem)) for problem in merged.files_problems]
+    for verdict in merged.verdicts:
+        ref, _ = resources[verdict.resource.key]
+        problems += [(ref, problem.text) for problem in verdict.problems]
+    return replace(installation, ruleset=merged.loaded.ruleset, policy_problems=problems)
 
 
 def _from_manifests(paths: Sequence[str]) -> Installation | None:

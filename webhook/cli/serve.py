@@ -23,6 +23,7 @@ from webhook.cli.certificates import (
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS
 from webhook.cli.policies import add_policies_argument
 from webhook.kube.duration import parse_duration
+from webhook.kube.system_namespaces import CLUSTER_NAMESPACES
 from webhook.policy.findings import Mode
 from webhook.server.limits import MAX_CONNECTIONS, MAX_IN_FLIGHT
 
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from certs.renew import Wanted
     from webhook.server.certificates import CertificateSettings
     from webhook.server.settings import Settings
-
-# Namespaces the cluster itself lives in: admission there can stop the cluster from mending itself.
-_EXEMPT: Final = ("kube-system", "kube-public", "kube-node-lease")
 
 # A kubelet looks at readiness every few seconds, and endpoints take about a second to travel.
 _DRAIN_SECONDS: Final = 5.0
@@ -151,7 +149,7 @@ def _add_mode_arguments(group: argparse._ArgumentGroup) -> None:
         help="mode of namespaces without the label gpuward.dev/mode (default: none, they are left alone)",
     )  # fmt: skip
     group.add_argument(
-        "--exempt-namespaces", metavar="NAMES", default=",".join(_EXEMPT),
+        "--exempt-namespaces", metavar="NAMES", default=",".join(CLUSTER_NAMESPACES),
         help="where everything is allowed unseen, besides $POD_NAMESPACE (default: %(default)s)",
     )  # fmt: skip
 

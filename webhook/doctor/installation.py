@@ -17,34 +17,6 @@ from webhook.kube.names import NAMESPACE_NAME_LABEL
 from webhook.kube.shape import JSONObject, items, mapping, strings, text
 from webhook.policy.crd import GROUP, PLURALS, VERSION
 
-# Without pods of these namespaces a cluster has no network, no names, no storage or no certificates, and so cannot
-# start the webhook that they would wait for. Source: the installation manifests of each project.
-CLUSTER_NAMESPACES: Final = ("kube-system", "kube-node-lease", "kube-public")
-NODE_NAMESPACES: Final = (
-    "antrea-system",
-    "calico-apiserver",
-    "calico-system",
-    "cilium",
-    "cilium-secrets",
-    "gmp-system",
-    "gpu-operator",
-    "gke-managed-system",
-    "kube-flannel",
-    "kube-ovn",
-    "kube-router",
-    "longhorn-system",
-    "multus",
-    "nvidia-device-plugin",
-    "nvidia-network-operator",
-    "openebs",
-    "openshift-multus",
-    "openshift-ovn-kubernetes",
-    "openshift-sdn",
-    "rook-ceph",
-    "tigera-operator",
-    "weave",
-)
-
 _FLAG: Final = re.compile(r"--([a-z][-a-z0-9]*)(?:=(.*))?", re.DOTALL)
 
 

@@ -7,12 +7,13 @@ from typing import Final
 
 from webhook.doctor.diagnosis import Diagnosis, Level, Ref
 from webhook.doctor.entries import Call, Entry
-from webhook.doctor.installation import CLUSTER_NAMESPACES, NODE_NAMESPACES, Installation
+from webhook.doctor.installation import Installation
 from webhook.engine.decision import Decision, Facts
 from webhook.engine.offline import request_for
 from webhook.engine.review import review
 from webhook.engine.ruleset import Ruleset
 from webhook.kube.shape import JSONObject, mapping, text
+from webhook.kube.system_namespaces import CLUSTER_NAMESPACES, NODE_NAMESPACES
 from webhook.policy.findings import MODE_LABEL, Action, Mode
 
 # What pods come from. ReplicaSets and single pods are made by these, or by the node itself.

@@ -7,15 +7,12 @@ from typing import Final
 
 from webhook.doctor.diagnosis import Diagnosis, Level, Ref
 from webhook.doctor.entries import Call, Entry
-from webhook.doctor.installation import (
-    CLUSTER_NAMESPACES,
-    NODE_NAMESPACES,
-    Installation,
-)
+from webhook.doctor.installation import Installation
 from webhook.kube.names import NAMESPACE_NAME_LABEL
 from webhook.kube.path import json_pointer
 from webhook.kube.resources import is_cluster_scoped_resource
 from webhook.kube.shape import JSONObject, items, mapping, strings
+from webhook.kube.system_namespaces import CLUSTER_NAMESPACES, NODE_NAMESPACES
 from webhook.policy.findings import MODE_LABEL, Mode
 
 
@@ -154,7 +151,11 @@ class _Selection:
         for code, found, whose in (
             ("fail-matches-cluster-namespace", self._cluster, "the cluster's own"),
             ("fail-matches-own-namespace", self._ours, "gpuward's own"),
-            ("fail-matches-node-namespace", self._node, "those that nodes need to work"),
+            (
+                "fail-matches-node-namespace",
+                self._node,
+                "those that nodes, network, storage and certificates come from",
+            ),
         ):
             if found:
                 what, stops = _called_for(self._in(found[0]))
