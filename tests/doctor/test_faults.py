@@ -18,7 +18,7 @@ from certs.mint import mint_ca, mint_leaf
 from tests.doctor.installs import NAMES, NOW, Install, authority, encoded, entry
 from tests.support import REPOSITORY
 from webhook.cli.serve import add_arguments
-from webhook.doctor import Installation, Level, availability, examine
+from webhook.doctor import Installation, Level, examine, installation, lifecycle
 from webhook.kube.path import MISSING, lookup
 
 Break = Callable[[Install], Any]
@@ -97,6 +97,31 @@ def _budget(install: Install, **spec: Any) -> None:
 def _cluster_admin(install: Install) -> None:
     everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
     install["ClusterRole gpuward"]["rules"].append(everything)
+
+
+def _network(install: Install, **spec: Any) -> None:
+    """Replace parts of the NetworkPolicy of the pods."""
+    install["NetworkPolicy gpuward"]["spec"].update(spec)
+
+
+def _another_network_policy(install: Install, **spec: Any) -> None:
+    """A NetworkPolicy for all pods of the namespace, in place of that of the pods."""
+    install.remove("NetworkPolicy gpuward")
+    install.add(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "default-deny", "namespace": "gpuward-system"},
+            "spec": {"podSelector": {}, **spec},
+        }
+    )
+
+
+PODS_OF_A_MESH = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "mesh"}}}]
+
+
+def _probe(install: Install, kind: str, **asked: Any) -> None:
+    install.container[kind] = {"httpGet": asked}
 
 
 def _serving_for(install: Install, *names: str, days: int = 90) -> None:
@@ -190,6 +215,86 @@ ERRORS: dict[str, tuple[str, Break]] = {
         lambda i: i.container.update(readinessProbe={"httpGet": {"path": "/healthz", "port": "admin"}}),
     ),
     "no readiness probe": ("no-readiness-probe", lambda i: i.container.pop("readinessProbe")),
+    **{
+        f"{kind} of {what}": ("probe-fails", lambda i, kind=kind, asked=asked: _probe(i, kind, **asked))
+        for kind in ("readinessProbe", "livenessProbe", "startupProbe")
+        for what, asked in (
+            ("another port", {"path": "/readyz", "port": 8081}),
+            ("a port of no name", {"path": "/healthz", "port": "health"}),
+            ("the webhook's port in the clear", {"path": "/readyz", "port": "webhook"}),
+            ("the admin port by HTTPS", {"path": "/readyz", "port": 8080, "scheme": "HTTPS"}),
+            ("nothing", {"path": "/livez", "port": "admin"}),
+        )
+    },
+    "readiness asks the webhook's port, which wants a certificate": (
+        "probe-fails",
+        lambda i: (
+            i.container["args"].append("--client-ca=/ca.crt"),
+            _probe(i, "readinessProbe", path="/readyz", port="webhook", scheme="HTTPS"),
+        ),
+    ),
+    "probes of an admin port that is none": (
+        "probe-fails",
+        lambda i: i.container["args"].append("--admin-port=0"),
+    ),
+    "readiness is an open port": (
+        "no-readiness-probe",
+        lambda i: i.container.update(readinessProbe={"tcpSocket": {"port": "webhook"}}),
+    ),
+    "the network admits no calls": (
+        "network-policy-shuts-webhook",
+        lambda i: _network(i, ingress=[{"ports": [{"port": "admin"}]}]),
+    ),
+    "the network admits calls by UDP": (
+        "network-policy-shuts-webhook",
+        lambda i: _network(i, ingress=[{"ports": [{"port": 9443, "protocol": "UDP"}]}]),
+    ),
+    "the network admits calls to the port of the Service": (
+        "network-policy-shuts-webhook",
+        lambda i: _network(i, ingress=[{"ports": [{"port": 443}]}]),
+    ),
+    "the network admits calls to other ports": (
+        "network-policy-shuts-webhook",
+        lambda i: _network(i, ingress=[{"ports": [{"port": 9000, "endPort": 9442}]}]),
+    ),
+    "everything is denied": (
+        "network-policy-shuts-webhook",
+        lambda i: _another_network_policy(i, policyTypes=["Ingress", "Egress"]),
+    ),
+    "everything is denied, by default about ingress": (
+        "network-policy-shuts-webhook",
+        lambda i: _another_network_policy(i),
+    ),
+    "the network leads nowhere": (
+        "network-policy-shuts-api-server",
+        lambda i: _another_network_policy(i, policyTypes=["Egress"]),
+    ),
+    "the network leads nowhere, by its field alone": (
+        "network-policy-shuts-api-server",
+        lambda i: _another_network_policy(i, ingress=[{}], egress=[]),
+    ),
+    "the network leads to the port of the Service alone": (
+        "network-policy-shuts-api-server",
+        lambda i: _network(i, egress=[{"ports": [{"port": 443}]}]),
+    ),
+    "manifests of a network that leads to names alone": (
+        "network-policy-shuts-api-server",
+        lambda i: (i.remove("EndpointSlice kubernetes"), _network(i, egress=[{"ports": [{"port": 53}]}])),
+    ),
+    "the API server's name cannot be asked for": (
+        "network-policy-shuts-dns",
+        lambda i: i.container["env"].append({"name": "KUBERNETES_SERVICE_HOST", "value": "api.example.com"}),
+    ),
+    "pods without a token": ("token-missing", lambda i: i.pod.update(automountServiceAccountToken=False)),
+    "an account without a token": (
+        "token-missing",
+        lambda i: i["ServiceAccount gpuward"].update(automountServiceAccountToken=False),
+    ),
+    "no account": ("service-account-missing", lambda i: i.remove("ServiceAccount gpuward")),
+    "an opted-in namespace that the server lets pass": (
+        "exempt-but-asked",
+        lambda i: i.container["args"].append("--exempt-namespaces=kube-system,team-vision"),
+    ),
     "no Service": ("no-service", lambda i: i.remove("Service gpuward")),
     "Service of other pods": (
         "service-selects-nothing",
@@ -304,6 +409,37 @@ WARNINGS: dict[str, tuple[str, Break]] = {
         "grace-period-short",
         lambda i: i.container["args"].extend(["--drain-delay", "25s", "--shutdown-timeout=10s"]),
     ),
+    "no time to drain after preStop": (
+        "grace-period-short",
+        lambda i: i.container.update(lifecycle={"preStop": {"sleep": {"seconds": 20}}}),
+    ),
+    "stops at once": ("no-drain", lambda i: i.container["args"].append("--drain-delay=0s")),
+    "stops at once, with another hook": (
+        "no-drain",
+        lambda i: (
+            i.container["args"].append("--drain-delay=0s"),
+            i.container.update(lifecycle={"preStop": {"exec": {"command": ["/bin/sleep", "0"]}}}),
+        ),
+    ),
+    **{
+        f"{kind} asks who is ready": (
+            "restarted-when-not-ready",
+            lambda i, kind=kind: _probe(i, kind, path="/readyz?verbose", port="admin"),
+        )
+        for kind in ("livenessProbe", "startupProbe")
+    },
+    "the network admits calls of pods": (
+        "network-policy-shuts-webhook",
+        lambda i: _network(i, ingress=[{"from": PODS_OF_A_MESH}]),
+    ),
+    "the network leads to pods": (
+        "network-policy-shuts-api-server",
+        lambda i: _network(i, egress=[{"to": PODS_OF_A_MESH}]),
+    ),
+    "a namespace that the server would let pass": (
+        "exempt-but-asked",
+        lambda i: i.container["args"].append("--exempt-namespaces=kube-system,storage"),
+    ),
     "one of two pods is ready": (
         "replicas-missing",
         lambda i: i.deployment["status"].update(availableReplicas=1),
@@ -390,6 +526,105 @@ def test_a_note_says_who_else_changes_pods() -> None:
     assert (note.code, note.level) == ("other-webhook-changes-pods", Level.NOTE)
 
 
+def test_what_the_server_would_judge_and_is_never_asked_about_is_a_note() -> None:
+    install = Install()
+    for webhook in install.mutating + install.validating:
+        webhook["namespaceSelector"]["matchExpressions"][-1]["values"].append("storage")
+    [note] = install.examined()
+    assert (note.code, note.level) == ("excluded-but-not-exempt", Level.NOTE)
+    assert "storage would be judged" in note.message
+    install.container["args"].append(note.remedy.removeprefix("write "))
+    assert install.examined() == []
+
+
+def test_both_lists_are_told_where_they_differ() -> None:
+    install = Install()
+    install.container["args"].append("--exempt-namespaces=kube-system,storage")
+    told = [one for one in install.examined() if one.code == "exempt-but-asked"]
+    assert {one.about.kind for one in told} == {
+        "MutatingWebhookConfiguration",
+        "ValidatingWebhookConfiguration",
+    }
+    for one in told:
+        assert "kube-system, storage, gpuward-system" in one.message
+        assert "gpuward-system, kube-system, kube-public, kube-node-lease" in one.message
+
+
+Quiet = Callable[[Install], Any]
+
+# What looks like a fault and is none.
+NO_FAULTS: dict[str, Quiet] = {
+    "a network policy of other pods": lambda i: _network(
+        i, podSelector={"matchLabels": {"app": "other"}}, ingress=[], egress=[]
+    ),
+    "a network policy that a second one opens": lambda i: i.add(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "default-deny", "namespace": "gpuward-system"},
+            "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+        }
+    ),
+    "a network policy of another namespace": lambda i: i["NetworkPolicy gpuward"].update(
+        metadata={"name": "gpuward", "namespace": "default"}, spec={"podSelector": {}}
+    ),
+    "a network policy that admits addresses": lambda i: _network(
+        i,
+        ingress=[{"from": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 9443}]}],
+        egress=[{"to": [{"ipBlock": {"cidr": "192.0.2.1/32"}}]}],
+    ),
+    "a network policy with a range of ports": lambda i: _network(
+        i, ingress=[{"ports": [{"port": 9000, "endPort": 9999}]}], egress=[{"ports": [{"protocol": "TCP"}]}]
+    ),
+    "a network policy of a pod on the node's network": lambda i: (
+        i.pod.update(hostNetwork=True),
+        _another_network_policy(i),
+    ),
+    "an account without a token, and pods that ask for theirs": lambda i: (
+        i["ServiceAccount gpuward"].update(automountServiceAccountToken=False),
+        i.pod.update(automountServiceAccountToken=True),
+    ),
+    "no token where no API server is asked": lambda i: (
+        i.container.update(args=["serve", "--port=9443", "--no-cluster", "--default-mode=audit"]),
+        i.pod.update(automountServiceAccountToken=False),
+        _network(i, egress=[]),
+    ),
+    "a token that is mounted otherwise": lambda i: (
+        i.pod.update(automountServiceAccountToken=False),
+        i.container.update(
+            volumeMounts=[{"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}]
+        ),
+    ),
+    "probes of the webhook's port": lambda i: [
+        _probe(i, kind, path=path, port=9443, scheme="HTTPS")
+        for kind, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz"))
+    ],
+    "a readiness probe that is a command": lambda i: i.container.update(
+        readinessProbe={"exec": {"command": ["/ready"]}}
+    ),
+    "a hook of which nobody can tell": lambda i: (
+        i.container["args"].append("--drain-delay=0s"),
+        i.container.update(lifecycle={"preStop": {"exec": {"command": ["/drain"]}}}),
+    ),
+    "a hook in place of the delay": lambda i: (
+        i.container["args"].append("--drain-delay=0s"),
+        i.container.update(lifecycle={"preStop": {"sleep": {"seconds": 5}}}),
+    ),
+    "an exemption of what is excluded": lambda i: i.container["args"].append(
+        "--exempt-namespaces=kube-node-lease, kube-public,kube-system"
+    ),
+}
+
+
+@pytest.mark.parametrize("change", NO_FAULTS.values(), ids=NO_FAULTS)
+def test_what_is_no_fault_is_not_told(change: Quiet) -> None:
+    install = Install()
+    change(install)
+    # On the node's network the pods themselves are against a policy.
+    found = [(one.code, one.message) for one in install.examined() if one.code != "policy-refuses-gpuward"]
+    assert found == []
+
+
 def test_what_match_conditions_keep_away_is_not_called_for() -> None:
     install = Install()
     _all_namespaces(install)
@@ -421,7 +656,11 @@ def test_what_could_not_be_read_is_not_taken_for_missing() -> None:
 
 def test_every_code_is_explained() -> None:
     page = (REPOSITORY / "docs" / "doctor.md").read_text(encoding="utf-8")
-    codes = {code for _, code, _, _ in FAULTS} | {"other-webhook-changes-pods", "policy-broken"}
+    codes = {code for _, code, _, _ in FAULTS} | {
+        "other-webhook-changes-pods",
+        "policy-broken",
+        "excluded-but-not-exempt",
+    }
     assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)) == codes
 
 
@@ -432,8 +671,10 @@ def test_the_server_has_the_defaults_that_are_assumed() -> None:
 
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    assert parser.get_default("shutdown_timeout") == availability.SHUTDOWN_TIMEOUT
-    assert serve._DRAIN_SECONDS == availability.DRAIN_DELAY
+    assert parser.get_default("shutdown_timeout") == lifecycle.SHUTDOWN_TIMEOUT
+    assert serve._DRAIN_SECONDS == lifecycle.DRAIN_DELAY
+    assert parser.get_default("port") == installation.PORT
+    assert parser.get_default("admin_port") == installation.ADMIN_PORT
 
 
 # What nobody wrote by hand: any part of the installation replaced by anything.

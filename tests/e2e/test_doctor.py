@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -64,7 +65,9 @@ def installed(
     installation = Installation(full_control_plane_of_module, helm, tmp_path_factory.mktemp("doctor"))
     # What a rotation waits for, in seconds instead of minutes.
     quick = "server.extraArgs={--cert-poll=200ms,--cert-trust-delay=1s,--cert-overlap=4s}"
-    installation.install("--set", "webhooks.guard=true", "--set", quick)
+    # The port of the API server's endpoints, which the pods must reach, is any here.
+    reached = f"networkPolicy.apiServerPorts={{443,{urlsplit(installation.cluster.url).port}}}"
+    installation.install("--set", "webhooks.guard=true", "--set", quick, "--set", reached)
     yield installation
     installation.uninstall()
     installation.cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false", "--ignore-not-found")
@@ -120,6 +123,12 @@ def test_the_doctor_sees_what_is_wrong_in_the_cluster(
 ) -> None:
     cluster = installed.cluster
     cluster.kubectl("label", "namespace", "kube-system", "gpuward.dev/mode=enforced")
+    # The chart's default, which is right in most clusters and not in this one.
+    network = f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies/{RELEASE}"
+    egress = cluster.api("GET", network)["spec"]["egress"]
+    usual = [{"ports": [{"port": port, "protocol": "TCP"} for port in (443, 6443)]}]
+    merge = "application/merge-patch+json"
+    cluster.api("PATCH", network, {"spec": {"egress": usual}}, content_type=merge)
     path = f"/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{RELEASE}"
     before = cluster.api("GET", path)["webhooks"]
     patch = [
@@ -128,9 +137,11 @@ def test_the_doctor_sees_what_is_wrong_in_the_cluster(
     cluster.api("PATCH", path, patch, content_type="application/json-patch+json")
     installed.publish([])
     try:
-        assert {"unknown-mode", "long-timeout", "no-endpoints"} <= examine(installed, capsys)
+        found = examine(installed, capsys)
+        assert {"unknown-mode", "long-timeout", "no-endpoints", "network-policy-shuts-api-server"} <= found
     finally:
         cluster.kubectl("label", "namespace", "kube-system", "gpuward.dev/mode-")
+        cluster.api("PATCH", network, {"spec": {"egress": egress}}, content_type=merge)
         undo = [
             {"op": "replace", "path": f"/webhooks/{i}/timeoutSeconds", "value": webhook["timeoutSeconds"]}
             for i, webhook in enumerate(before)

@@ -46,11 +46,16 @@ _OWN: Final = (
     _Collection("EndpointSlice", "discovery.k8s.io/v1", "endpointslices"),
     _Collection("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
     _Collection("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
+    _Collection("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
+    _Collection("ServiceAccount", "v1", "serviceaccounts"),
     _Collection("Role", "rbac.authorization.k8s.io/v1", "roles"),
     _Collection("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings"),
     _Collection("Secret", "v1", "secrets"),
     _Collection("ConfigMap", "v1", "configmaps"),
 )
+# What is behind the Service of the API server, which says where it listens.
+_API_SERVER: Final = _Collection("EndpointSlice", "discovery.k8s.io/v1", "endpointslices")
+_API_SERVER_NAMESPACE: Final = "default"
 _POLICIES: Final = tuple(_Collection(kind, f"{GROUP}/{VERSION}", plural) for kind, plural in PLURALS.items())
 
 
@@ -69,6 +74,8 @@ async def read_installation(cluster: Cluster, now: datetime) -> Installation:
     await asyncio.gather(
         *(reading.read(collection, namespace) for collection in _OWN for namespace in sorted(seen.namespaces))
     )
+    if _API_SERVER_NAMESPACE not in seen.namespaces:
+        await reading.read(_API_SERVER, _API_SERVER_NAMESPACE, called="EndpointSlice of the API server")
     seen = Installation(tuple(reading.objects), now, whole=True)
     if any("policy-resources" in server.flags for server in seen.servers()):
         await asyncio.gather(*(reading.read(collection) for collection in _POLICIES))
@@ -93,12 +100,12 @@ class _Reading:
     def unread(self) -> Mapping[str, str]:
         return dict(sorted(self._unread.items()))
 
-    async def read(self, collection: _Collection, namespace: str = "") -> None:
-        """Read one collection, page by page."""
+    async def read(self, collection: _Collection, namespace: str = "", *, called: str = "") -> None:
+        """Read one collection, page by page. What cannot be read is ``called`` so, by default by its kind."""
         # The items of a list do not repeat what they are.
         what = {"apiVersion": collection.api_version, "kind": collection.kind}
         try:
             async for page in self._cluster.pages(collection.path(namespace), seconds=_SECONDS):
                 self.objects += ({**what, **item} for item in items(page, "items"))
         except ClusterError as error:
-            self._unread[collection.kind] = str(error)
+            self._unread[called or collection.kind] = str(error)

@@ -1,4 +1,4 @@
-"""Whether somebody answers: replicas, what may take them away, and what tells that they are there."""
+"""Whether somebody answers: replicas, and what may take them away."""
 
 from __future__ import annotations
 
@@ -8,16 +8,9 @@ from typing import Any, Final
 from webhook.doctor.diagnosis import Diagnosis, Level, Ref
 from webhook.doctor.entries import selects
 from webhook.doctor.installation import Installation, Server
-from webhook.kube.duration import parse_duration
-from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject, items, mapping, text
 
 _FEWEST: Final = 2
-
-# Seconds, with `gpuward serve`'s own defaults. A test compares them with the command's.
-DRAIN_DELAY: Final = 5.0
-SHUTDOWN_TIMEOUT: Final = 10.0
-_KUBERNETES_GRACE: Final = 30
 
 
 def replicas(installation: Installation) -> Iterator[Diagnosis]:
@@ -156,55 +149,6 @@ def rollouts(installation: Installation) -> Iterator[Diagnosis]:
             )
 
 
-def lifecycle(installation: Installation) -> Iterator[Diagnosis]:
-    """Servers that are called before they are ready or after they have gone."""
-    for server in installation.servers():
-        container: Path = ("spec", "template", "spec", "containers", server.index)
-        probe = mapping(server.container, "readinessProbe")
-        asked = text(mapping(probe, "httpGet"), "path")
-        if not probe or (asked and asked.partition("?")[0] != "/readyz"):
-            yield Diagnosis(
-                "no-readiness-probe",
-                Level.ERROR,
-                Ref.of(server.deployment),
-                (*container, "readinessProbe"),
-                ("without a readiness probe" if not probe else f"{asked} does not say who is ready:")
-                + " the API server calls pods that have not read their policies yet, and those "
-                "whose certificate it does not trust",
-                "probe /readyz on the admin port",
-            )
-        if not mapping(mapping(server.container, "resources"), "requests"):
-            yield Diagnosis(
-                "no-requests",
-                Level.WARNING,
-                Ref.of(server.deployment),
-                (*container, "resources", "requests"),
-                "without requests the pods are the first to be evicted from a full node",
-                "request cpu and memory, such as {cpu: 100m, memory: 128Mi}",
-            )
-        grace = server.pod.get("terminationGracePeriodSeconds", _KUBERNETES_GRACE)
-        needed = _seconds(server.flags.get("drain-delay"), DRAIN_DELAY) + _seconds(
-            server.flags.get("shutdown-timeout"), SHUTDOWN_TIMEOUT
-        )
-        if isinstance(grace, int | float) and grace < needed:
-            yield Diagnosis(
-                "grace-period-short",
-                Level.WARNING,
-                Ref.of(server.deployment),
-                ("spec", "template", "spec", "terminationGracePeriodSeconds"),
-                f"pods get {grace:g} s to stop, and --drain-delay and --shutdown-timeout take up to {needed:g} s: "
-                "calls under way are cut off",
-                f"write terminationGracePeriodSeconds: {int(needed) + 5}",
-                (
-                    {
-                        "op": "add",
-                        "path": "/spec/template/spec/terminationGracePeriodSeconds",
-                        "value": int(needed) + 5,
-                    },
-                ),
-            )
-
-
 def _scales(scaler: JSONObject, server: Server) -> bool:
     target = mapping(mapping(scaler, "spec"), "scaleTargetRef")
     return (
@@ -224,15 +168,6 @@ def _share(spec: JSONObject, field: str, of: int, *, down: bool = False) -> int 
         share = int(value[:-1]) * of
         return share // 100 if down else -(-share // 100)
     return None
-
-
-def _seconds(written: str | None, default: float) -> float:
-    if not written:
-        return default
-    try:
-        return float(written) if written.replace(".", "", 1).isdigit() else parse_duration(written)
-    except ValueError:
-        return default
 
 
 def _number(value: Any) -> int:

@@ -17,6 +17,10 @@ from webhook.kube.names import NAMESPACE_NAME_LABEL
 from webhook.kube.shape import JSONObject, items, mapping, strings, text
 from webhook.policy.crd import GROUP, PLURALS, VERSION
 
+# The defaults of `gpuward serve`. A test compares them with the command's.
+PORT: Final = 8443
+ADMIN_PORT: Final = 8080
+
 _FLAG: Final = re.compile(r"--([a-z][-a-z0-9]*)(?:=(.*))?", re.DOTALL)
 
 
@@ -169,6 +173,33 @@ class Server:
         return text(self.pod, "serviceAccountName") or "default"
 
     @property
+    def port(self) -> int:
+        """Where it listens for admission calls."""
+        return _number(self.flags.get("port"), PORT)
+
+    @property
+    def admin_port(self) -> int | None:
+        """Where it answers about its health, by plain HTTP; None where it does not."""
+        return _number(self.flags.get("admin-port"), ADMIN_PORT) or None
+
+    def port_number(self, written: object) -> int | None:
+        """A port of the container by its number or its name; None where it has none of that name."""
+        if type(written) is str and not written.isdigit():
+            named = {text(one, "name"): one.get("containerPort") for one in items(self.container, "ports")}
+            written = named.get(written)
+        return _number(str(written), 0) or None
+
+    @property
+    def environment(self) -> Mapping[str, JSONObject]:
+        """Its environment variables, as they are written."""
+        return {text(one, "name"): one for one in items(self.container, "env")}
+
+    @property
+    def asks_api_server(self) -> bool:
+        """Whether it needs the API server, as the account of its pod."""
+        return "no-cluster" not in self.flags and "kubeconfig" not in self.flags
+
+    @property
     def policies(self) -> str:
         """The name of the ConfigMap that is mounted where its policies are read; empty where none is."""
         folder = self.flags.get("policies", "").rstrip("/")
@@ -197,3 +228,7 @@ class Server:
                 follows = words[i + 1] if i + 1 < len(words) and not words[i + 1].startswith("--") else ""
                 found[flag[1]] = follows if flag[2] is None else flag[2]
         return found
+
+
+def _number(written: str | None, default: int) -> int:
+    return int(written) if written and written.isascii() and written.isdigit() else default

@@ -84,6 +84,47 @@ def missing(installation: Installation) -> Iterator[Diagnosis]:
             )
 
 
+_TOKENS: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+def account(installation: Installation) -> Iterator[Diagnosis]:
+    """Servers that need the API server, and to which they are nobody."""
+    for server in installation.servers():
+        if not server.asks_api_server or not any(needs(server)):
+            continue
+        found = installation.find("ServiceAccount", server.namespace, server.service_account)
+        if found is None and installation.knows("ServiceAccount"):
+            yield Diagnosis(
+                "service-account-missing",
+                Level.ERROR,
+                Ref.of(server.deployment),
+                ("spec", "template", "spec", "serviceAccountName"),
+                f"there is no ServiceAccount {server.service_account} in {server.namespace}: no new pod can be created",
+                "make it, or name the one that there is",
+            )
+        wanted = server.pod.get("automountServiceAccountToken")
+        denied = wanted is False or (
+            wanted is None and found is not None and found.get("automountServiceAccountToken") is False
+        )
+        mounted = (text(mount, "mountPath").rstrip("/") for mount in items(server.container, "volumeMounts"))
+        if denied and _TOKENS not in mounted:
+            whose = "the pods" if wanted is False else f"the ServiceAccount {server.service_account}"
+            path = ("spec", "template", "spec", "automountServiceAccountToken")
+            yield Diagnosis(
+                "token-missing",
+                Level.ERROR,
+                Ref.of(server.deployment),
+                path,
+                f"{whose} say automountServiceAccountToken: false, and the server needs the API server "
+                f"({next(iter(needs(server))).why}): it does not start"
+                if wanted is False
+                else f"{whose} says automountServiceAccountToken: false and the pods do not ask for a token, and the "
+                f"server needs the API server ({next(iter(needs(server))).why}): it does not start",
+                "write automountServiceAccountToken: true in the pods",
+                ({"op": "add", "path": "/" + "/".join(path), "value": True},),
+            )
+
+
 def excessive(installation: Installation) -> Iterator[Diagnosis]:
     """A server that may do everything, or read every Secret: whoever gets into it has the cluster."""
     for server in installation.servers():

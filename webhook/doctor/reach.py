@@ -154,7 +154,7 @@ class _Selection:
             (
                 "fail-matches-node-namespace",
                 self._node,
-                "those that nodes, network, storage and certificates come from",
+                "those that nodes, network and storage come from",
             ),
         ):
             if found:

@@ -10,7 +10,6 @@ from webhook.doctor.installation import Installation, Server
 from webhook.kube.shape import JSONObject, items, mapping, strings, text
 
 _SERVICE_NAME_LABEL = "kubernetes.io/service-name"
-_DEFAULT_PORT = "8443"
 
 
 def services(installation: Installation) -> Iterator[Diagnosis]:
@@ -65,10 +64,8 @@ def _ports(service: JSONObject, callers: list[Entry], servers: list[Server]) -> 
             continue
         target = port.get("targetPort", number)
         for server in servers:
-            listening = server.flags.get("port") or _DEFAULT_PORT
-            named = {text(one, "name"): one.get("containerPort") for one in items(server.container, "ports")}
-            reached = named.get(target) if isinstance(target, str) else target
-            if str(reached) != listening:
+            reached = server.port_number(target)
+            if reached != server.port:
                 yield Diagnosis(
                     "service-target-port",
                     Level.ERROR,
@@ -76,8 +73,8 @@ def _ports(service: JSONObject, callers: list[Entry], servers: list[Server]) -> 
                     ("spec", "ports"),
                     f"port {number} leads to {target!r} of the pods"
                     + (f" ({reached})" if isinstance(target, str) and reached else "")
-                    + f", and gpuward listens on {listening}",
-                    f"write targetPort: {listening}",
+                    + f", and gpuward listens on {server.port}",
+                    f"write targetPort: {server.port}",
                 )
 
 

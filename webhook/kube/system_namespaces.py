@@ -1,7 +1,7 @@
 """The namespaces that a cluster itself lives in, by the names that their projects give them.
 
-The server leaves the first kind alone unless told otherwise, the chart excludes both kinds from what the API server asks
-about, and the doctor looks for webhooks that could hold them up.
+The server leaves the first kind alone unless told otherwise, the chart excludes both kinds from what the API server
+asks about, and the doctor looks for webhooks that could hold them up.
 """
 
 from __future__ import annotations
