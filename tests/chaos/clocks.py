@@ -16,7 +16,7 @@ _LIBRARIES: Final = tuple(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 
 def faketime(offset: str) -> tuple[str, ...] | None:
-    """What starts a program with a clock that is off by so much, such as `+25m`; None where libfaketime is not there."""
+    """What starts a program with a clock that is off by so much, such as `+25m`; None without libfaketime."""
     if not _LIBRARIES:
         return None
     # Timeouts and timers go by the monotonic clock, which nobody sets.
