@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -160,16 +161,16 @@ def take_snapshot(path: Path) -> Snapshot | None:
     folders, and its files link to those of the current one.
     """
     try:
-        return tuple(_looks(path))
+        return tuple(_looks(os.fspath(path)))
     except OSError:
         return None
 
 
-def _looks(path: Path) -> Iterator[tuple[str, int, int, int, int]]:
-    status = path.stat()
-    yield str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-    if path.is_dir():
-        with os.scandir(path) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-        for name in names:
-            yield from _looks(path / name)
+def _looks(path: str) -> Iterator[tuple[str, int, int, int, int]]:
+    # Strings and one call for each file, as this is asked every second beside the reviews.
+    status = os.stat(path)  # noqa: PTH116
+    yield path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    if stat.S_ISDIR(status.st_mode):
+        for name in sorted(os.listdir(path)):  # noqa: PTH208
+            if not name.startswith("."):
+                yield from _looks(f"{path}/{name}")

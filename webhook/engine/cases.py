@@ -52,7 +52,7 @@ def policies_about(spec: CaseSpec, ruleset: Ruleset) -> frozenset[str]:
     state = subjects.original()
     found = {
         chosen.policy.name
-        for chosen in select(ruleset, request, facts)
+        for chosen in select(ruleset, request, facts).policies
         if _applies(chosen.policy, subjects, state)
     }
     return frozenset(found | set(ruleset.kubernetes.names() if ruleset.kubernetes is not None else ()))

@@ -21,7 +21,11 @@ class Phase(Enum):
     BOTH = "both"
 
 
-@dataclass(frozen=True, slots=True)
+# Facts and decisions are made for every request, and nobody changes them. Frozen, a dataclass would set each of its
+# fields by a call, which costs as much as some of the checks.
+
+
+@dataclass(slots=True)
 class Facts:
     """What a review may know besides the request. The engine looks nothing up itself.
 
@@ -55,7 +59,7 @@ class BrokenGlass:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """The answer to one request.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webhook.engine.subjects import Selected
+from webhook.engine.ruleset import Selected
 from webhook.policy.findings import Action, Finding, Severity
 
 

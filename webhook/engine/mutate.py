@@ -7,22 +7,22 @@ from typing import NamedTuple
 
 from webhook.engine.decision import Phase
 from webhook.engine.errors import failed_rule
-from webhook.engine.ruleset import CompiledPolicy, MutationRule
-from webhook.engine.subjects import Selected, State, Subjects
+from webhook.engine.ruleset import CompiledPolicy, MutationRule, Selected, Selection
+from webhook.engine.subjects import State, Subjects
 from webhook.kube.pod import Pod
 from webhook.policy.draft import Draft
-from webhook.policy.findings import Action, Finding
+from webhook.policy.findings import Finding
 
 
 class Mutated(NamedTuple):
     """The object after its mutations, and its pods.
 
-    ``applied`` is what the request's answer may change; ``recorded`` goes on from there with the mutations of
-    policies that only record, or is None where those change nothing. ``applied_by`` and ``recorded_by`` name the
-    (policy, rule) of each that changed something. ``errors`` are mutations that failed.
+    ``applied`` is what the request's answer may change, None where no mutation runs; ``recorded`` goes on from there
+    with the mutations of policies that only record, or is None where those change nothing. ``applied_by`` and
+    ``recorded_by`` name the (policy, rule) of each that changed something. ``errors`` are mutations that failed.
     """
 
-    applied: Draft
+    applied: Draft | None
     applied_state: State
     applied_by: tuple[tuple[str, str], ...]
     recorded: Draft | None
@@ -31,22 +31,17 @@ class Mutated(NamedTuple):
     errors: tuple[Finding, ...]
 
 
-def run(selected: Sequence[Selected], subjects: Subjects, original: State, phase: Phase) -> Mutated:
+def run(selection: Selection, subjects: Subjects, original: State, phase: Phase) -> Mutated:
     """Run the mutations of the selected policies on the object in its ``original`` state.
 
     Which of them run is the answer to "what will these pods be like when the checks see them": pods are mutated once,
     when they are created; a pod that is only validated has been through it; templates are taken as the pods to come.
     """
-    mutating: Sequence[Selected] = ()
-    if _has_effect(subjects, original, phase):
-        mutating = [chosen for chosen in selected if chosen.policy.mutations]
     # A pod that arrives at /validate is final: mutations that are applied at all have been applied to it.
-    applying: Sequence[Selected] = ()
-    if not (subjects.is_pod and phase is Phase.VALIDATE):
-        applying = [chosen for chosen in mutating if chosen.action is not Action.AUDIT]
-    recording = [chosen for chosen in mutating if chosen.action is Action.AUDIT]
-    if not applying and not recording:
-        return Mutated(Draft(subjects.request.obj or {}), original, (), None, (), original, ())
+    applying = () if subjects.is_pod and phase is Phase.VALIDATE else selection.applying
+    recording = selection.recording
+    if not (applying or recording) or not _has_effect(subjects, original, phase):
+        return Mutated(None, original, (), None, (), original, ())
     errors: list[Finding] = []
     drafts, state, applied_by = _apply(applying, subjects, original, errors)
     applied = drafts[id(subjects.request.obj)]
@@ -95,7 +90,6 @@ def _apply(
     while True:
         drafts, state = _drafts(original), original
         by: list[tuple[str, str]] = []
-        before = 0
         crashed: MutationRule | None = None
         for chosen in selected:
             policy = chosen.policy
@@ -103,15 +97,13 @@ def _apply(
                 if id(rule) in failed:
                     continue
                 try:
-                    _run_one(policy, rule, subjects, drafts, state)
+                    changed = _run_one(policy, rule, subjects, drafts, state)
                 except Exception as error:  # noqa: BLE001 - a rule's bug must never become the request's failure
                     crashed = rule
                     failed.add(id(rule))
                     errors.append(failed_rule(chosen, rule.name, error, mutation=True))
                     break
-                revision = _revision(drafts)
-                if revision != before:
-                    before = revision
+                if changed:
                     by.append((policy.name, rule.name))
                     state = state.after({key: draft.object for key, draft in drafts.items()})
             if crashed is not None:
@@ -120,25 +112,23 @@ def _apply(
             return drafts, state, tuple(by)
 
 
-def _revision(drafts: _Drafts) -> int:
-    revision = 0
-    for draft in drafts.values():  # nearly always one, for which a generator costs more
-        revision += draft.revision
-    return revision
-
-
 def _run_one(
     policy: CompiledPolicy, rule: MutationRule, subjects: Subjects, drafts: _Drafts, state: State
-) -> None:
+) -> bool:
+    """Run one mutation on all pods that its policy is about; whether it changed anything."""
+    changed = False
     for pod in state.pods:
         if not (policy.about_every_pod or subjects.applies_to_pod(policy, pod, state)):
             continue
         draft = drafts[id(pod.written)]
         exception = policy.exceptions and subjects.exception(policy, rule.name, pod.labels)
         if not exception:
+            before = draft.revision
             _call(rule, pod, draft, state)
+            changed = changed or draft.revision != before
         elif _would_change(rule, pod, draft, state):
             subjects.used(policy, rule.name, exception)
+    return changed
 
 
 def _call(rule: MutationRule, pod: Pod, draft: Draft, state: State) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from webhook.engine import messages, mutate, unchanged
 from webhook.engine.decision import BrokenGlass, Decision, Facts, Phase
-from webhook.engine.ruleset import CompiledBreakGlass, Ruleset
-from webhook.engine.subjects import Selected, State, Subjects, select
+from webhook.engine.ruleset import NOTHING, CompiledBreakGlass, Ruleset, Selected, Selection
+from webhook.engine.subjects import State, Subjects, select
 from webhook.engine.validate import validate
 from webhook.kube.gvk import NAMESPACE, POD
 from webhook.kube.review import AdmissionRequest
@@ -43,20 +43,20 @@ def review(request: AdmissionRequest, ruleset: Ruleset, facts: Facts, phase: Pha
     """
     if facts.mode is None:
         return Decision(object=request.obj)
-    selected: Sequence[Selected] = ()
+    selected = NOTHING
     if _is_judged(request) and not _let_go(request):
         selected = select(ruleset, request, facts)
     # Kubernetes' own policies match by their own rules, whatever else is let through here.
     kubernetes = ruleset.kubernetes
     validating = () if kubernetes is None or phase is Phase.MUTATE else kubernetes.validating_for(request)
     mutating = () if kubernetes is None or phase is Phase.VALIDATE else kubernetes.mutating_for(request)
-    if not selected and not validating and not mutating:
+    if not selected.policies and not validating and not mutating:
         return Decision(object=request.obj)
 
     glass = ruleset.break_glass and _broken_by(request, ruleset, facts)
     if glass:
-        strict = {chosen.policy.name for chosen in selected if chosen.action is not Action.AUDIT}
-        selected = [Selected(chosen.policy, Action.AUDIT) for chosen in selected]
+        strict = {chosen.policy.name for chosen in selected.policies if chosen.action is not Action.AUDIT}
+        selected = Selection.of(Selected(chosen.policy, Action.AUDIT) for chosen in selected.policies)
     if mutating:
         changed = _mutate_all(mutating, selected, request, ruleset, facts, phase, recorded=bool(glass))
     else:
@@ -142,7 +142,7 @@ def _own(subjects: Subjects, original: State, mutated: mutate.Mutated, phase: Ph
     # A controller's template is only judged as its pods would be: changing it would be drift to GitOps tools.
     if subjects.is_pod:
         would = tuple(mutated.recorded.operations) if mutated.recorded is not None else ()
-        if phase is not Phase.VALIDATE and obj is not None:
+        if phase is not Phase.VALIDATE and mutated.applied is not None and obj is not None:
             patch, obj = tuple(mutated.applied.operations), mutated.applied.object
     by = mutated.applied_by if subjects.is_pod else ()
     return _Changed(subjects, original, mutated, mutated.errors, patch, would, obj, by)
@@ -150,7 +150,7 @@ def _own(subjects: Subjects, original: State, mutated: mutate.Mutated, phase: Ph
 
 def _mutate_all(
     mutating: Sequence[MutatingPolicy],
-    selected: Sequence[Selected],
+    selected: Selection,
     request: AdmissionRequest,
     ruleset: Ruleset,
     facts: Facts,
@@ -207,9 +207,11 @@ def _decide(
     broken_glass: BrokenGlass | None,
     annotations: dict[str, str],
 ) -> Decision:
+    exempted = changed.subjects.exempted
+    if not (findings or annotations or changed.by or exempted or broken_glass):
+        return Decision(object=changed.obj, would_patch=changed.would_patch)
     refused = [finding for finding in findings if finding.action is Action.ENFORCE]
     warned = [finding for finding in findings if finding.action is Action.WARN]
-    exempted = changed.subjects.exempted
     if findings:
         annotations["violations"] = messages.violations_annotation(findings)
     if changed.by:

@@ -12,8 +12,8 @@ from webhook.kube.accelerators import Catalog
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.path import Path
 from webhook.kube.workloads import Finders
-from webhook.policy.findings import Action, Severity
-from webhook.policy.match import KindPattern, Labels, Listed, Matcher, Names, object_name
+from webhook.policy.findings import EFFECTIVE_ACTION, Action, Mode, Severity
+from webhook.policy.match import KindPattern, Labels, Listed, Matcher, Names, namespace_labels, object_name
 from webhook.policy.rule import Check, Mutation, ObjectCheck
 
 if TYPE_CHECKING:
@@ -230,6 +230,43 @@ _MEMO_LIMIT: Final = 20_000
 _Asked = tuple[Any, ...]
 
 
+class Selected(NamedTuple):
+    """A policy that matches a request, and its effective action there."""
+
+    policy: CompiledPolicy
+    action: Action
+
+
+class Selection(NamedTuple):
+    """Policies that match a request, in order, and which of them do what.
+
+    ``judging`` have rules that judge. ``applying`` and ``recording`` have mutations, which are carried out or, in a
+    namespace or a policy that is only audited, recorded. ``asks_who`` tells whether one of them is about certain users
+    or names.
+    """
+
+    policies: tuple[Selected, ...]
+    judging: tuple[Selected, ...]
+    applying: tuple[Selected, ...]
+    recording: tuple[Selected, ...]
+    asks_who: bool
+
+    @classmethod
+    def of(cls, policies: Iterable[Selected]) -> Selection:
+        policies = tuple(policies)
+        mutating = [chosen for chosen in policies if chosen.policy.mutations]
+        return cls(
+            policies,
+            tuple(chosen for chosen in policies if chosen.policy.judges),
+            tuple(chosen for chosen in mutating if chosen.action is not Action.AUDIT),
+            tuple(chosen for chosen in mutating if chosen.action is Action.AUDIT),
+            any(chosen.policy.match.matcher.asks_who for chosen in policies),
+        )
+
+
+NOTHING: Final = Selection.of(())
+
+
 class _Candidates(NamedTuple):
     """Policies, and whether some of them select namespaces by their labels."""
 
@@ -245,6 +282,7 @@ class Ruleset:
 
     __slots__ = (
         "_memo",
+        "_selections",
         "break_glass",
         "catalog",
         "kubernetes",
@@ -275,6 +313,7 @@ class Ruleset:
         """Whether reviews need ``metadata.managedFields`` of their objects."""
         # Only a cache of answers that never change: the ruleset stays immutable to everyone outside.
         self._memo: dict[_Asked, _Candidates] = {}
+        self._selections: dict[_Asked, tuple[Labels, Selection]] = {}
 
     def names(self) -> tuple[str, ...]:
         """The names of all policies."""
@@ -308,6 +347,22 @@ class Ruleset:
                 key, (p for p in found.policies if p.match.matcher.selects_namespace(labels))
             )
         return selecting.policies
+
+    def select(
+        self, kind: GroupVersionKind, operation: str, namespace: str, mode: Mode, labels: Labels
+    ) -> Selection:
+        """``candidates`` with their effective actions in a namespace of this mode, which has these ``labels``."""
+        key: _Asked = (kind, operation, namespace, mode)
+        last = self._selections.get(key)
+        # The cache of namespaces gives the same map until the namespace changes.
+        if last is not None and last[0] is labels:
+            return last[1]
+        policies = self.candidates(kind, operation, namespace, namespace_labels(namespace, labels))
+        selection = Selection.of([Selected(p, EFFECTIVE_ACTION[p.action, mode]) for p in policies])
+        if len(self._selections) >= _MEMO_LIMIT:
+            self._selections.clear()
+        self._selections[key] = labels, selection
+        return selection
 
     def _remember(self, key: _Asked, policies: Iterable[CompiledPolicy]) -> _Candidates:
         found = tuple(policies)

@@ -3,50 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from webhook.engine.decision import Exempted, Facts
-from webhook.engine.ruleset import Block, CompiledException, CompiledPolicy, Ruleset
+from webhook.engine.ruleset import NOTHING, Block, CompiledException, CompiledPolicy, Ruleset, Selection
 from webhook.kube.gvk import POD
-from webhook.kube.names import NAMESPACE_NAME_LABEL
 from webhook.kube.path import Path
 from webhook.kube.pod import Pod
 from webhook.kube.review import AdmissionRequest
 from webhook.kube.shape import JSONObject
 from webhook.kube.workloads import find_pods
-from webhook.policy.findings import EFFECTIVE_ACTION, Action
+from webhook.policy.match import Labels, namespace_labels
 
 if TYPE_CHECKING:
     from webhook.policy.cel import Scope
 
 
-class Selected(NamedTuple):
-    """A policy that matches the request, and its effective action there."""
-
-    policy: CompiledPolicy
-    action: Action
-
-
-def select(ruleset: Ruleset, request: AdmissionRequest, facts: Facts) -> list[Selected]:
+def select(ruleset: Ruleset, request: AdmissionRequest, facts: Facts) -> Selection:
     """The policies that match the request, each with its effective action."""
-    mode = facts.mode
-    if mode is None:
-        return []
-    selected: list[Selected] = []
-    labels = namespace_labels(request, facts)
-    for policy in ruleset.candidates(request.kind, request.operation, request.namespace, labels):
-        matcher = policy.match.matcher
-        if not matcher.asks_who or matcher.matches_request(request):
-            selected.append(Selected(policy, EFFECTIVE_ACTION[policy.action, mode]))
-    return selected
-
-
-def namespace_labels(request: AdmissionRequest, facts: Facts) -> dict[str, Any]:
-    """The labels of the request's namespace, with the one that Kubernetes sets itself: offline nobody has, and
-    selectors rely on it."""
-    if not request.namespace:
-        return dict(facts.namespace_labels)
-    return {**facts.namespace_labels, NAMESPACE_NAME_LABEL: request.namespace}
+    if facts.mode is None:
+        return NOTHING
+    asked = (request.kind, request.operation, request.namespace, facts.mode)
+    selection = ruleset.select(*asked, facts.namespace_labels)
+    if not selection.asks_who:
+        return selection
+    return Selection.of(
+        [
+            chosen
+            for chosen in selection.policies
+            if not chosen.policy.match.matcher.asks_who
+            or chosen.policy.match.matcher.matches_request(request)
+        ]
+    )
 
 
 class State:
@@ -136,7 +124,7 @@ class Subjects:
             return False
         if policy.match.conditions and not self._conditions_hold(policy.match, state.pod_scope(pod)):
             return False
-        return not any(
+        return not policy.exclude or not any(
             self._may_exclude(block)
             and block.matcher.matches_pod(pod)
             and (not block.conditions or self._conditions_hold(block, state.pod_scope(pod)))
@@ -161,15 +149,15 @@ class Subjects:
             for block in policy.exclude
         )
 
+    def _namespace_labels(self) -> Labels:
+        return namespace_labels(self.request.namespace, self.facts.namespace_labels)
+
     def _may_exclude(self, block: Block) -> bool:
         request = self.request
         matcher = block.matcher
         return (
             matcher.admits(request.kind, request.operation, request.namespace)
-            and (
-                not matcher.asks_about_namespace
-                or matcher.selects_namespace(namespace_labels(request, self.facts))
-            )
+            and (not matcher.asks_about_namespace or matcher.selects_namespace(self._namespace_labels()))
             and (not matcher.asks_who or matcher.matches_request(request))
         )
 
@@ -182,7 +170,7 @@ class Subjects:
         today = self.facts.now.date() if self.facts.now is not None else None
         for exception in policy.exceptions:
             if exception.covers(rule) and exception.applies(
-                self.request, labels, today, lambda: namespace_labels(self.request, self.facts)
+                self.request, labels, today, self._namespace_labels
             ):
                 return exception
         return None
@@ -248,6 +236,6 @@ class Subjects:
             "kind": "Namespace",
             "metadata": {
                 "name": self.request.namespace,
-                "labels": namespace_labels(self.request, self.facts),
+                "labels": self._namespace_labels(),
             },
         }

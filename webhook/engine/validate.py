@@ -7,8 +7,15 @@ from typing import NamedTuple
 
 from webhook.engine.errors import failed_rule
 from webhook.engine.mutate import Mutated
-from webhook.engine.ruleset import CheckRule, CompiledPolicy, ExpressionRule, ObjectCheckRule
-from webhook.engine.subjects import Selected, State, Subjects
+from webhook.engine.ruleset import (
+    CheckRule,
+    CompiledPolicy,
+    ExpressionRule,
+    ObjectCheckRule,
+    Selected,
+    Selection,
+)
+from webhook.engine.subjects import State, Subjects
 from webhook.kube.object import Object
 from webhook.kube.path import Path
 from webhook.kube.pod import Pod
@@ -23,7 +30,7 @@ class Judged(NamedTuple):
     pod: Pod | None
 
 
-def validate(selected: Sequence[Selected], subjects: Subjects, mutated: Mutated) -> list[Judged]:
+def validate(selection: Selection, subjects: Subjects, mutated: Mutated) -> list[Judged]:
     """Every finding of the selected policies, in their order.
 
     Policies that only record judge the object as their own mutations would have left it: that is what they would see
@@ -31,10 +38,9 @@ def validate(selected: Sequence[Selected], subjects: Subjects, mutated: Mutated)
     """
     # One list that all write to, and no generators: most rules find nothing, and then a call is all that is left.
     found: list[Judged] = []
-    for chosen in selected:
-        if chosen.policy.judges:
-            state = mutated.recorded_state if chosen.action is Action.AUDIT else mutated.applied_state
-            _judge(chosen, subjects, state, found)
+    for chosen in selection.judging:
+        state = mutated.recorded_state if chosen.action is Action.AUDIT else mutated.applied_state
+        _judge(chosen, subjects, state, found)
     return found
 
 

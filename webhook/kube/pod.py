@@ -13,7 +13,7 @@ from there to the user's own text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -28,6 +28,7 @@ ContainerList = Literal["initContainers", "containers", "ephemeralContainers"]
 CONTAINER_LISTS: Final[tuple[ContainerList, ...]] = ("initContainers", "containers", "ephemeralContainers")
 
 _NO_ACCELERATORS: Final[Mapping[str, Decimal]] = {}
+_ZERO: Final = Decimal(0)
 
 
 class Container:
@@ -81,13 +82,14 @@ class Container:
         The API server requires request and limit to be equal; where the user wrote different ones, the larger counts.
         An ephemeral container asks for none: it can have no resources, and what is written there will be refused.
         """
-        if self._accelerators is None:
-            self._accelerators = (
+        found = self._accelerators
+        if found is None:
+            found = self._accelerators = (
                 _NO_ACCELERATORS
                 if self.is_ephemeral
                 else _accelerators(self.limits, self.requests, self._catalog)
             )
-        return self._accelerators
+        return found
 
     def field(self, *segments: str | int) -> Path:
         """The path of a field of this container in the pod's root."""
@@ -118,6 +120,7 @@ class Pod:
     """
 
     __slots__ = (
+        "_accelerated",
         "_accelerators",
         "catalog",
         "containers",
@@ -163,12 +166,15 @@ class Pod:
         self.sources = sources
         self.written = self.root if written is None else written
         self.containers: Final = tuple(
-            Container(raw, list_name, index, (*spec_path, list_name, index), catalog)
-            for list_name in CONTAINER_LISTS
-            if list_name in spec
-            for index, raw in indexed(spec, list_name)
+            [
+                Container(raw, list_name, index, (*spec_path, list_name, index), catalog)
+                for list_name in CONTAINER_LISTS
+                if list_name in spec
+                for index, raw in indexed(spec, list_name)
+            ]
         )
-        self._accelerators: dict[str, Decimal] | None = None
+        self._accelerated: tuple[Container, ...] | None = None
+        self._accelerators: Mapping[str, Decimal] | None = None
 
     @classmethod
     def inside(
@@ -176,8 +182,8 @@ class Pod:
         root: JSONObject,
         catalog: Catalog,
         *,
-        metadata_path: Path = ("metadata",),
-        spec_path: Path = ("spec",),
+        metadata_path: Path,
+        spec_path: Path,
         **known: Any,
     ) -> Pod:
         """The pod whose metadata and spec stand at these paths of ``root``; further arguments as for ``Pod``."""
@@ -272,32 +278,22 @@ class Pod:
         so the largest of them counts, together with the sidecars started before it.
         Source: k8s.io/component-helpers ``resource.PodRequests``.
         """
-        if self._accelerators is None:
-            self._accelerators = self._effective_accelerators()
-        return self._accelerators
+        found = self._accelerators
+        if found is None:
+            using = self.accelerated
+            found = using[0].accelerators if len(using) == 1 else _together(using)
+            self._accelerators = found
+        return found
 
-    def _effective_accelerators(self) -> dict[str, Decimal]:
-        total: dict[str, Decimal] = {}
-        sidecars: dict[str, Decimal] = {}
-        largest_init: dict[str, Decimal] = {}
-        for container in self.containers:
-            accelerators = container.accelerators
-            if not accelerators:
-                continue
-            for resource, count in accelerators.items():
-                if container.list_name == "containers":
-                    total[resource] = total.get(resource, Decimal(0)) + count
-                elif container.is_sidecar:
-                    sidecars[resource] = sidecars.get(resource, Decimal(0)) + count
-                    largest_init[resource] = max(largest_init.get(resource, Decimal(0)), sidecars[resource])
-                else:
-                    together = count + sidecars.get(resource, Decimal(0))
-                    largest_init[resource] = max(largest_init.get(resource, Decimal(0)), together)
-        for resource, count in sidecars.items():
-            total[resource] = total.get(resource, Decimal(0)) + count
-        for resource, count in largest_init.items():
-            total[resource] = max(total.get(resource, Decimal(0)), count)
-        return total
+    @property
+    def accelerated(self) -> tuple[Container, ...]:
+        """The containers that ask for accelerators by resource name."""
+        using = self._accelerated
+        if using is None:
+            using = self._accelerated = tuple(
+                [container for container in self.containers if container.accelerators]
+            )
+        return using
 
     @property
     def claimed_device_classes(self) -> list[str | None]:
@@ -327,7 +323,7 @@ class Pod:
         Claims of unknown DeviceClass have none. Ephemeral containers cannot ask for resources.
         """
         found: dict[str, Accelerator] = {}
-        for container in self.containers:
+        for container in self.accelerated:
             for resource in container.accelerators:
                 accelerator = self.catalog.find(resource)
                 if accelerator is not None:
@@ -345,6 +341,28 @@ class Pod:
         if namespace and "namespace" not in metadata:
             metadata["namespace"] = namespace
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": self.spec}
+
+
+def _together(containers: Iterable[Container]) -> dict[str, Decimal]:
+    """What these containers of one pod hold at once, at the most."""
+    total: dict[str, Decimal] = {}
+    sidecars: dict[str, Decimal] = {}
+    largest_init: dict[str, Decimal] = {}
+    for container in containers:
+        for resource, count in container.accelerators.items():
+            if container.list_name == "containers":
+                total[resource] = total.get(resource, _ZERO) + count
+            elif container.is_sidecar:
+                sidecars[resource] = sidecars.get(resource, _ZERO) + count
+                largest_init[resource] = max(largest_init.get(resource, _ZERO), sidecars[resource])
+            else:
+                together = count + sidecars.get(resource, _ZERO)
+                largest_init[resource] = max(largest_init.get(resource, _ZERO), together)
+    for resource, count in sidecars.items():
+        total[resource] = total.get(resource, _ZERO) + count
+    for resource, count in largest_init.items():
+        total[resource] = max(total.get(resource, _ZERO), count)
+    return total
 
 
 def _map_at(root: JSONObject, path: Path) -> JSONObject:

@@ -162,9 +162,8 @@ class _Conditions:
         """The conditions for everything a pod requests, each once."""
         catalog = self._context.catalog
         found: dict[NodeRequirement, None] = {}
-        for container in pod.containers:
-            # An ephemeral container cannot ask for resources, whatever is written there.
-            for resource in () if container.is_ephemeral else container.accelerators:
+        for container in pod.accelerated:
+            for resource in container.accelerators:
                 found.update(dict.fromkeys(self._lookup(resource, catalog.find)))
         if "resourceClaims" in pod.spec:
             for device_class in pod.claimed_device_classes:

@@ -95,7 +95,10 @@ class AcceleratorTolerations(Mutation):
         wanted = [_Toleration(taint.key, taint.effect) for family in families for taint in family.taints]
         standing = pod.tolerations
         for toleration in (*wanted, *self._additional):
-            if not any(_tolerates(existing, toleration) for existing in standing):
+            for existing in standing:
+                if _tolerates(existing, toleration):
+                    break
+            else:
                 standing.append(toleration.as_json())
                 draft.append(pod.field("tolerations"), toleration.as_json())
 

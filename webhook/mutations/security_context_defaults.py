@@ -150,7 +150,10 @@ def _is_for_windows(pod: Pod) -> bool:
         return True
     if pod.security_context.get("windowsOptions") is not None:
         return True
-    return any(container.security_context.get("windowsOptions") is not None for container in pod.containers)
+    for container in pod.containers:  # noqa: SIM110 - asked for every pod, and a generator costs more than it says
+        if container.security_context.get("windowsOptions") is not None:
+            return True
+    return False
 
 
 def _requires_windows_node(pod: Pod) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.kinds import KNOWN, Kind, group_of, known_kinds
+from webhook.kube.names import NAMESPACE_NAME_LABEL
 from webhook.kube.shape import mapping, text
 from webhook.kube.workloads import may_carry_pods
 from webhook.policy.problems import did_you_mean
@@ -29,6 +30,12 @@ class SelectorLike(Protocol):
     def matchLabels(self) -> Mapping[str, str]: ...  # noqa: N802 - Kubernetes' own field name
     @property
     def matchExpressions(self) -> Sequence[Any]: ...  # noqa: N802 - Kubernetes' own field name
+
+
+def namespace_labels(name: str, labels: Labels) -> dict[str, Any]:
+    """The labels of the namespace of a request, with the one that Kubernetes sets itself: offline nobody has, and
+    selectors rely on it. ``name`` is empty where the object is in none."""
+    return {**labels, NAMESPACE_NAME_LABEL: name} if name else dict(labels)
 
 
 def label_selector(selector: SelectorLike | None) -> Callable[[Labels], bool] | None:

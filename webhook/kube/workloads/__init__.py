@@ -24,7 +24,7 @@ from webhook.kube.accelerators import Catalog
 from webhook.kube.gvk import GroupVersionKind, parse_api_version
 from webhook.kube.kinds import BUILT_IN, Kind
 from webhook.kube.pod import Pod
-from webhook.kube.shape import JSONObject, text
+from webhook.kube.shape import JSONObject, mapping, text
 from webhook.kube.workloads.discovery import Search
 from webhook.kube.workloads.parts import Described, Found
 from webhook.kube.workloads.paths import Finder
@@ -83,7 +83,8 @@ def find_pods(
     out, and so are those beyond ``MOST_PODS``. ``Pod.written_at`` leads to paths from the root of ``obj``.
     """
     if kind.kind == "Pod" and kind.group == "":
-        return (Pod.inside(obj, catalog, device_classes=device_classes),)
+        metadata, spec = mapping(obj, "metadata"), mapping(obj, "spec")
+        return (Pod(metadata, spec, catalog, device_classes=device_classes, root=obj),)
     return tuple(
         Pod.inside(
             obj if found.root is None else found.root,
