@@ -266,6 +266,7 @@ async def test_sighup_reads_the_policies_at_once(folder: Path) -> None:
     policies.mkdir()
     (policies / "a.yaml").write_text(POLICY.format(name="one"))
     async with serving(folder, "--policies", str(policies), "--policy-poll", "1h") as caller:
+        await asyncio.sleep(0.3)  # it looks once as it starts
         (policies / "b.yaml").write_text(POLICY.format(name="two"))
         await asyncio.sleep(0.3)
         assert await policies_in_force(caller) == 1

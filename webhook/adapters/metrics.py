@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
 
+from webhook.adapters.metrics_tally import ReviewTally, Series
 from webhook.engine.decision import BrokenGlass, Exempted
 from webhook.kube.gvk import NAMESPACE, GroupVersionKind
 from webhook.kube.workloads import carries_pods
@@ -30,9 +31,6 @@ _SECONDS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
 
-# Operations and known kinds, each with a few modes and results; more would mean that something is made up.
-_KEPT_LIMIT: Final = 10_000
-
 
 class Metrics:
     """All metrics of one server process, in a registry of its own."""
@@ -42,19 +40,8 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         self.registry: Final = registry
-        self._requests: Final = Counter(
-            "gpuward_admission_requests",
-            "Admission requests answered, by what was asked and what came of it.",
-            ["webhook", "operation", "kind", "mode", "result"],
-            registry=registry,
-        )
-        self._seconds: Final = Histogram(
-            "gpuward_admission_duration_seconds",
-            "Time from the call's headers to its answer.",
-            ["webhook", "mode"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
+        self._reviews: Final = ReviewTally(_SECONDS)
+        registry.register(self._reviews)
         self._failed_calls: Final = Counter(
             "gpuward_admission_failed_calls",
             "Calls that got no review, by HTTP status.",
@@ -176,21 +163,13 @@ class Metrics:
         for result in ("success", "failure"):
             self._reloads.labels(result)
         # Looking a child up by its labels costs as much as a check; each is looked up once.
-        self._reviewed: dict[tuple[str, str, str, str, str], tuple[Counter, Histogram]] = {}
         self._found: dict[tuple[str, str, str], Counter] = {}
 
     def reviewed(
         self, webhook: str, operation: str, kind: GroupVersionKind, mode: str, result: str, seconds: float
     ) -> None:
         """Count one answered request. ``mode`` and ``result`` are words of closed sets."""
-        key = (webhook, operation, kind_label(kind), mode, result)
-        kept = self._reviewed.get(key)
-        if kept is None:
-            kept = (self._requests.labels(*key), self._seconds.labels(webhook, mode))
-            if len(self._reviewed) < _KEPT_LIMIT:
-                self._reviewed[key] = kept
-        kept[0].inc()
-        kept[1].observe(seconds)
+        self._reviews.add(Series(webhook, operation, kind_label(kind), mode, result), seconds)
 
     def connection_closed(self, reason: str) -> None:
         """Count a connection that was ended, or not taken, because of a limit."""
@@ -263,6 +242,8 @@ class SupervisorMetrics:
         )
 
 
+# Clusters have a few hundred kinds; the bound is for those that are made up.
+@lru_cache(maxsize=1024)
 def kind_label(kind: GroupVersionKind) -> str:
     """The kind as a label value."""
     return kind.kind if carries_pods(kind) or kind == NAMESPACE else "other"

@@ -27,7 +27,7 @@ from webhook.policy.findings import Mode
 from webhook.server.bodies import broken_off, busy, check_headers, read_body
 from webhook.server.calls import Call
 from webhook.server.limits import INLINE_LIMIT, Gate
-from webhook.server.record import Recorder, answered
+from webhook.server.record import Recorder
 from webhook.server.replies import CallError, Reply
 
 logger: Final = logging.getLogger("gpuward.admission")
@@ -130,9 +130,7 @@ class Admission:
             raise CallError(
                 500, f"internal error while reviewing request {shown or 'of unknown uid'}"
             ) from error
-        # Counting and logging wait until the answer is on its way.
-        what = answered(call, asked, decision, mode, time.perf_counter() - started)
-        self._loop.call_soon(self._recorder.reviewed, what)
+        self._recorder.reviewed(call, asked, decision, mode, time.perf_counter() - started)
         return Reply(200, answer)
 
     async def _in_thread(

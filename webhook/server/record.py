@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
@@ -50,7 +51,7 @@ class Answered(NamedTuple):
     seconds: float
 
 
-def answered(
+def _answered(
     call: Call, asked: AdmissionRequest, decision: Decision, mode: Mode | None, seconds: float
 ) -> Answered:
     """What is worth keeping of a request and its decision."""
@@ -85,15 +86,33 @@ def _result(decision: Decision) -> str:
 
 
 class Recorder:
-    """Counts and logs what was answered. It sees a request after its answer has been sent."""
+    """Counts and logs what was answered."""
 
     def __init__(self, metrics: Metrics) -> None:
+        """To be made in the event loop that the server runs in."""
         self._metrics: Final = metrics
+        self._loop: Final = asyncio.get_running_loop()
 
-    def reviewed(self, what: Answered) -> None:
-        """Record one review. A dry run is counted as that, and nothing of what it found."""
-        result = "dry_run" if what.dry_run else what.result
-        self._metrics.reviewed(what.webhook, what.operation, what.kind, what.mode, result, what.seconds)
+    def reviewed(
+        self, call: Call, asked: AdmissionRequest, decision: Decision, mode: Mode | None, seconds: float
+    ) -> None:
+        """Record one review. A dry run is counted as that, and nothing of what it found.
+
+        What there is to say beyond that one more was answered waits until the answer is on its way.
+        """
+        result = "dry_run" if asked.dry_run else _result(decision)
+        shown = mode.value if mode is not None else "none"
+        self._metrics.reviewed(call.webhook, asked.operation, asked.kind, shown, result, seconds)
+        if (
+            decision.findings
+            or decision.mutated_by
+            or decision.exempted
+            or decision.break_glass is not None
+            or logger.isEnabledFor(logging.DEBUG)
+        ):
+            self._loop.call_soon(self._tell, _answered(call, asked, decision, mode, seconds))
+
+    def _tell(self, what: Answered) -> None:
         if not what.dry_run:
             if what.findings or what.mutated_by:
                 self._metrics.found(what.findings, {policy for policy, _ in what.mutated_by})
