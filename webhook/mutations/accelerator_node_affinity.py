@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Annotated, Any, Final, Literal
 
 from annotated_types import Ge, Le, MinLen
@@ -135,10 +136,12 @@ class AcceleratorNodeAffinity(Mutation):
         wanted = self._preferred.of(pod)
         if not wanted:
             return []
-        affinity = mapping(mapping(pod.spec, "affinity"), "nodeAffinity")
-        terms = items(mapping(affinity, _REQUIRED[-1]), "nodeSelectorTerms")
-        terms += [mapping(term, "preference") for term in items(affinity, _PREFERRED[-1])]
-        selected = [expression.get("key") for term in terms for expression in items(term, "matchExpressions")]
+        selected: list[Any] = []
+        if "affinity" in pod.spec:
+            affinity = mapping(mapping(pod.spec, "affinity"), "nodeAffinity")
+            terms = items(mapping(affinity, _REQUIRED[-1]), "nodeSelectorTerms")
+            terms += [mapping(term, "preference") for term in items(affinity, _PREFERRED[-1])]
+            selected = [e.get("key") for term in terms for e in items(term, "matchExpressions")]
         return [r for r in wanted if selector.get(r.key) is None and r.key not in selected]
 
 
@@ -158,18 +161,19 @@ class _Conditions:
         self._context = context
         self._memo: dict[str, tuple[NodeRequirement, ...]] = {}
 
-    def of(self, pod: Pod) -> list[NodeRequirement]:
+    def of(self, pod: Pod) -> Sequence[NodeRequirement]:
         """The conditions for everything a pod requests, each once."""
         catalog = self._context.catalog
-        found: dict[NodeRequirement, None] = {}
-        for container in pod.accelerated:
-            for resource in container.accelerators:
-                found.update(dict.fromkeys(self._lookup(resource, catalog.find)))
+        found = [
+            self._lookup(r, catalog.find) for container in pod.accelerated for r in container.accelerators
+        ]
         if "resourceClaims" in pod.spec:
-            for device_class in pod.claimed_device_classes:
-                if device_class is not None:
-                    found.update(dict.fromkeys(self._lookup(device_class, catalog.find_device_class)))
-        return list(found)
+            found += [
+                self._lookup(device_class, catalog.find_device_class)
+                for device_class in pod.claimed_device_classes
+                if device_class is not None
+            ]
+        return found[0] if len(found) == 1 else tuple(dict.fromkeys(chain.from_iterable(found)))
 
     def _lookup(self, name: str, find: Callable[[str], Accelerator | None]) -> tuple[NodeRequirement, ...]:
         try:
@@ -180,7 +184,7 @@ class _Conditions:
         found: tuple[NodeRequirement, ...] = ()
         if accelerator is not None:
             found = tuple(requirement for glob, requirement in self._own if fnmatchcase(name, glob))
-            found = found or self._default(accelerator)
+            found = tuple(dict.fromkeys(found or self._default(accelerator)))
         if len(self._memo) < _MEMO_LIMIT:
             self._memo[name] = found
         return found

@@ -139,9 +139,9 @@ def _adds(capabilities: Any, *names: str) -> bool:
 
 
 def _is_for_windows(pod: Pod) -> bool:
-    if pod.is_windows:
-        return True
     spec = pod.spec
+    if "os" in spec and pod.is_windows:
+        return True
     if "nodeSelector" in spec:
         selector = mapping(spec, "nodeSelector")
         if any(selector.get(label) == "windows" for label in _OS_LABELS):

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -108,8 +109,11 @@ class Admission:
             if asked.namespace in self._exempt:
                 mode, decision = None, Decision()
             else:
-                facts = await self._facts(asked, call, started)
-                mode = facts.mode
+                namespace = self._namespace(asked)
+                if namespace is None:
+                    namespace = await self._find(asked.namespace, call, started)
+                mode = call.mode or namespace.mode or self._default_mode
+                facts = Facts(mode, namespace.labels, namespace.object, datetime.now(UTC))
                 judged = (asked, ruleset, facts, call.phase)
                 decision = await self._in_thread(started, call, review, *judged) if large else review(*judged)
             answer = encode(
@@ -143,19 +147,13 @@ class Admission:
         except TimeoutError:
             raise CallError(504, "the review did not end within the time the caller gives it") from None
 
-    async def _facts(self, asked: AdmissionRequest, call: Call, started: float) -> Facts:
+    def _namespace(self, asked: AdmissionRequest) -> Namespace | None:
+        """The namespace of a request, as far as it is known here. What is in none has one that says nothing."""
         if asked.kind == NAMESPACE:
-            # The object is its own namespace: what it is about to be, or was.
-            namespace = namespace_from_object(asked.obj or asked.old_object or {})
-            mode = call.mode or self._default_mode
-        elif not asked.namespace:
-            namespace, mode = _NO_NAMESPACE, call.mode or self._default_mode
-        else:
-            namespace = self._namespaces.get(asked.namespace) or await self._find(
-                asked.namespace, call, started
-            )
-            mode = call.mode or namespace.mode or self._default_mode
-        return Facts(mode, namespace.labels, namespace.object, datetime.now(UTC))
+            # The object is its own namespace: what it is about to be, or was. Not its mode, which is about what is
+            # in it.
+            return replace(namespace_from_object(asked.obj or asked.old_object or {}), mode=None)
+        return self._namespaces.get(asked.namespace) if asked.namespace else _NO_NAMESPACE
 
     async def _find(self, name: str, call: Call, started: float) -> Namespace:
         """A namespace that is not known here, from the cluster.
