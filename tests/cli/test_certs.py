@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from certs.inspect import read_certificates
+from certs.inspect import fingerprint, read_certificates
 from certs.mint import Pair, mint_ca, mint_leaf
 from certs.renew import Stored, Trust
 from webhook.cli.certs_report import Report
@@ -123,6 +123,16 @@ def test_a_bundle_of_another_ca_is_a_problem() -> None:
     assert json.loads(report.as_json())["trusts"][0]["trusted"] is False
     assert any("due: trust" in problem for problem in report.problems)
     assert "PRIVATE" not in report.as_text() + report.as_json() + repr(report)
+
+
+@pytest.mark.parametrize("stored", [None, Stored(read_certificates(CA.certificate), CA.key, None)])
+def test_without_a_leaf_it_is_said_whom_webhooks_trust(stored: Stored | None) -> None:
+    report = Report.make("Secret a/b", stored, trusts(OTHER), kept=True)
+    text = report.as_text()
+    assert f"trusts the CAs [{fingerprint(read_certificates(OTHER.certificate)[0])[:8]}]" in text
+    assert "REFUSES" not in text, "of what servers serve nothing is known"
+    assert "servers that run go on with the certificate they have" in text
+    assert len(report.problems) == len(set(report.problems)) >= 1
 
 
 def test_no_secret_is_a_problem() -> None:

@@ -247,8 +247,16 @@ async def _finish(installer: Installer, *, wait: bool) -> int:
             print("all is as it should be")
             return CLEAN
         if decision.reason != waits:
+            print(decision.reason, flush=True)
+            if wait and not waits:
+                wanted = installer.wanted
+                seconds = (wanted.trust_delay + wanted.overlap).total_seconds()
+                print(
+                    f"waiting, for {seconds:.0f} s at most (--cert-trust-delay and --cert-overlap); where servers "
+                    "look after their certificate this may be left to them",
+                    flush=True,
+                )
             waits = decision.reason
-            print(waits, flush=True)
         if not wait:
             print("servers that run with --cert-secret do the rest; where none does, say --wait")
             return CLEAN

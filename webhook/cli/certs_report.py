@@ -37,7 +37,10 @@ class Report:
         now = datetime.now(UTC)
         chain = stored.chain if stored is not None else ()
         reasons = tuple(why_not_trusted(chain, trust.bundle, trust.name, now) for trust in trusts)
-        problems = [] if stored is None else refusals(chain, trusts, now)
+        if chain:
+            problems = refusals(chain, trusts, now)
+        else:
+            problems = [] if stored is None else ["there is no serving certificate in it that can be used"]
         waits = ""
         if kept:
             # Of the time that passes between the stages nothing is known here. Jitter: the last one to act would.
@@ -111,11 +114,19 @@ class Report:
             yield f"        {self._lifetime(one)}"
         for trust, reason in zip(self.trusts, self.reasons, strict=True):
             yield f"{trust.where}"
-            yield f"  calls {trust.name or 'no name'}: {f'REFUSES: {reason}' if reason else 'trusts the leaf'}"
+            if chain:
+                verdict = f"REFUSES: {reason}" if reason else "trusts the leaf"
+            else:
+                # Servers that run go on with the leaf they have: whom it trusts is all that can be said.
+                known = ", ".join(f"[{fingerprint(one)[:8]}]" for one in trust.bundle)
+                verdict = f"trusts the CAs {known}" if known else "trusts nobody"
+            yield f"  calls {trust.name or 'no name'}: {verdict}"
         if self.waits:
             yield f"under way: {self.waits}"
         for problem in self.problems:
             yield f"problem: {problem}"
+        if not chain and self.kept:
+            yield "servers that run go on with the certificate they have, while it is trusted"
         if not self.problems:
             yield "all is as it should be"
 
