@@ -37,6 +37,8 @@ def test_it_may_be_neither_created_nor_changed() -> None:
     assert said(policy(), None) == ["protected-object"]
     assert said(policy("Audit"), policy()) == ["protected-object"]
     assert said(policy(metadata={"name": "x", "labels": {"a": "b"}}), policy()) == ["protected-object"]
+    for field in ("finalizers", "ownerReferences"):
+        assert said(policy(metadata={"name": "x", field: ["a"]}), policy()) == ["protected-object"], field
 
 
 def test_its_status_is_the_servers() -> None:

@@ -236,8 +236,28 @@ def test_only_the_platform_team_writes_policies(installed: Installation, replica
         "the guard to be called",
     )
     cluster.apply(policy, None, *PLATFORM)
-    with pytest.raises(KubectlError, match="may not be"):
-        cluster.kubectl("delete", "policies.gpuward.dev", "house-rules", *DEVELOPER)
+    path = "/apis/gpuward.dev/v1alpha1/policies"
+    for deletion in (
+        ("policies.gpuward.dev", "house-rules"),
+        ("--raw", path),
+        ("policies.gpuward.dev", "--all"),
+    ):
+        with pytest.raises(KubectlError, match="may not be"):
+            cluster.kubectl("delete", *deletion, *DEVELOPER)
+    gone = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "name": "gone",
+        "uid": "11111111-1111-1111-1111-111111111111",
+    }
+    owned = json.dumps({"metadata": {"ownerReferences": [gone]}})
+    since = cluster.audit_log.stat().st_size
+    told = cluster.kubectl(
+        "patch", "policies.gpuward.dev", "house-rules", "--type=merge", "--patch", owned, *DEVELOPER
+    )
+    assert "Warning: a Policy may not be" in told.stderr
+    cluster.wait_for(lambda: _collector_refused(cluster, since), 60, "the garbage collector to be refused")
+    assert cluster.api("GET", f"{path}/house-rules")["metadata"]["name"] == "house-rules"
     cluster.kubectl("delete", "policies.gpuward.dev", "house-rules", *PLATFORM)
 
 
@@ -250,3 +270,17 @@ def _refused(cluster: ControlPlane, name: str, change: str) -> bool:
         "label", "namespace", name, change, "--overwrite", "--dry-run=server", *DEVELOPER, check=False
     )
     return done.returncode != 0 and "may not be changed" in done.stderr
+
+
+def _collector_refused(cluster: ControlPlane, since: int) -> bool:
+    """Whether the garbage collector has tried to delete a policy since then, and might not."""
+    with cluster.audit_log.open("rb") as log:
+        log.seek(since)
+        events = [json.loads(line) for line in log.read().splitlines() if line.endswith(b"}")]
+    return any(
+        event["verb"] == "delete"
+        and event["user"]["username"].endswith(":generic-garbage-collector")
+        and event["objectRef"]["resource"] == "policies"
+        and event["responseStatus"]["code"] == 403
+        for event in events
+    )

@@ -75,5 +75,5 @@ class ProtectedLabels(ObjectCheck):
             yield Violation(
                 f"label-{did}",
                 ("metadata", "labels", key),
-                f'the label "{short(key)}" may not be {did} by everyone; {instead}, or ask the platform team',
+                f'the label "{short(key)}" may not be {did}; {instead}, or ask the platform team',
             )

@@ -57,8 +57,7 @@ class ProtectedObjects(ObjectCheck):
         yield Violation(
             "protected-object",
             (),
-            f"a {obj.kind.kind} may not be created, changed or deleted by everyone; send the change to the platform "
-            "team",
+            f"a {obj.kind.kind} may not be created, changed or deleted; send the change to the platform team",
         )
 
 
@@ -69,7 +68,8 @@ def _without_status(obj: Object) -> dict[str, object]:
         {
             key: value
             for key, value in metadata.items()
-            if key in ("labels", "annotations", "finalizers", "name")
+            # By an owner that is gone the garbage collector is told to delete it.
+            if key in ("labels", "annotations", "finalizers", "ownerReferences", "name")
         }
         if type(metadata) is dict
         else metadata
