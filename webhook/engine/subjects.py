@@ -52,10 +52,8 @@ class State:
     def roots(self) -> dict[int, JSONObject]:
         """What the pods stand in, each once: the object itself and, in some workloads, pods put together from its
         parts. Keys are the same in every state of the object."""
-        request = self._subjects.request
-        roots: dict[int, JSONObject] = {id(request.obj): self.object or {}}
-        for pod in self.pods:
-            roots[id(pod.written)] = pod.root
+        roots = {id(pod.written): pod.root for pod in self.pods}
+        roots[id(self._subjects.request.obj)] = self.object or {}
         return roots
 
     def after(self, roots: Mapping[int, JSONObject]) -> State:

@@ -140,13 +140,18 @@ class ResourceDefaults(Mutation):
                 self._complete(pod, container, whole_pod, draft)
 
     def _complete(self, pod: Pod, container: Container, whole_pod: Collection[str], draft: Draft) -> None:
+        given = container.limits
+        # With a limit and no request Kubernetes makes the limit the request, before it asks us.
+        missing = [
+            default for default in self._defaults(pod, container) if given.get(default.resource) is None
+        ]
+        if not missing and _is_complete(container):
+            return
         # Collected first and written then: what is read here may be what the draft writes to.
         limits: dict[str, Any] = {}
         requests: dict[str, Any] = {}
-        given = container.limits
-        for default in self._defaults(pod, container):
-            # With a limit and no request Kubernetes makes the limit the request, before it asks us.
-            if given.get(default.resource) is None and default.resource not in whole_pod:
+        for default in missing:
+            if default.resource not in whole_pod:
                 self._fill(default, container, limits, requests)
         self._pair(container, whole_pod, limits, requests)
         for side, values in (("limits", limits), ("requests", requests)):
@@ -194,23 +199,28 @@ class ResourceDefaults(Mutation):
         requests: dict[str, Any],
     ) -> None:
         """Complete what follows from the container's own values."""
-        # Mostly nothing does: two loops cost less than two comprehensions.
         own_limits, own_requests = container.limits, container.requests
-        for resource, request in own_requests.items():
-            if (
-                own_limits.get(resource) is None
-                and _must_be_equal(resource)
-                and quantity_or_none(request) is not None
-            ):
-                limits[resource] = request  # noqa: PERF403 - as said
-        for resource, limit in own_limits.items():
-            if (
-                own_requests.get(resource) is None
-                and (self._from_limits or _must_be_equal(resource))
-                and resource not in whole_pod
-                and quantity_or_none(limit) is not None
-            ):
-                requests[resource] = limit  # noqa: PERF403 - as said
+        limits |= {
+            resource: request
+            for resource, request in own_requests.items()
+            if own_limits.get(resource) is None
+            and _must_be_equal(resource)
+            and quantity_or_none(request) is not None
+        }
+        requests |= {
+            resource: limit
+            for resource, limit in own_limits.items()
+            if own_requests.get(resource) is None
+            and (self._from_limits or _must_be_equal(resource))
+            and resource not in whole_pod
+            and quantity_or_none(limit) is not None
+        }
+
+
+def _is_complete(container: Container) -> bool:
+    """Whether each limit has its request and each request its limit."""
+    limits, requests = container.limits, container.requests
+    return limits.keys() == requests.keys() and None not in limits.values() and None not in requests.values()
 
 
 def _given(quantities: Mapping[str, Any]) -> Iterable[str]:
