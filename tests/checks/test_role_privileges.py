@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from webhook.checks.role_powers import POWERS
 from webhook.checks.role_privileges import RolePrivileges
+from webhook.policy.crd import GROUP, PLURALS
 
 from .objects import found, judge_object, refused_object_check
 from .pods import JUNK, Said, table
@@ -92,6 +94,57 @@ CASES: dict[str, tuple[dict[str, Any], Said]] = {
         role(rule(["pods"], ["*"]), rule(["secrets"], ["list"])),
         [("wildcard-verb", f"{R}.verbs[0]"), ("reads-secrets", "rules[1].resources[0]")],
     ),
+    "tokens of service accounts": (
+        role(rule(["serviceaccounts", "serviceaccounts/token"], ["get", "create"])),
+        [("creates-tokens", f"{R}.resources[1]")],
+    ),
+    "a named account is an account": (
+        role(rule(["serviceaccounts/token"], ["create"], resourceNames=["builder"])),
+        [("creates-tokens", f"{R}.resources[0]")],
+    ),
+    "service accounts without tokens": (role(rule(["serviceaccounts"], ["create", "delete"])), []),
+    "labels of the namespace": (
+        role(rule(["namespaces"], ["get", "patch"])),
+        [("changes-namespaces", f"{R}.resources[0]")],
+    ),
+    "reading the namespace": (role(rule(["namespaces"], ["get", "list"])), []),
+    "through the kubelet": (
+        role(rule(["nodes", "nodes/proxy"], ["get"]), kind="ClusterRole"),
+        [("reaches-kubelets", f"{R}.resources[1]")],
+    ),
+    "folders of nodes": (
+        role(rule(["persistentvolumeclaims", "persistentvolumes"], ["create"]), kind="ClusterRole"),
+        [("creates-persistent-volumes", f"{R}.resources[1]")],
+    ),
+    "certificates under any name": (
+        role(
+            rule(["certificatesigningrequests"], ["create"], ["certificates.k8s.io"]),
+            rule(["certificatesigningrequests/approval"], ["update"], ["certificates.k8s.io"]),
+            rule(["signers"], ["approve"], ["certificates.k8s.io"], resourceNames=["kubernetes.io/kubelet"]),
+            kind="ClusterRole",
+        ),
+        [
+            ("approves-certificates", "rules[1].resources[0]"),
+            ("approves-certificates", "rules[2].resources[0]"),
+        ],
+    ),
+    "what is checked at admission": (
+        role(
+            rule(["mutatingwebhookconfigurations"], ["patch"], ["admissionregistration.k8s.io"]),
+            rule(["policyexceptions"], ["create"], ["gpuward.dev"]),
+            rule(["validatingwebhookconfigurations"], ["get", "list"], ["admissionregistration.k8s.io"]),
+            kind="ClusterRole",
+        ),
+        [("controls-admission", "rules[0].resources[0]"), ("controls-admission", "rules[1].resources[0]")],
+    ),
+    "in any group is in this one": (
+        role(rule(["serviceaccounts/token"], ["create"], ["*"])),
+        [("wildcard-group", f"{R}.apiGroups[0]"), ("creates-tokens", f"{R}.resources[0]")],
+    ),
+    "resources of the same name in another group": (
+        role(rule(["namespaces", "policies", "signers"], ["update"], ["example.com"])),
+        [],
+    ),
     "aggregation by label": (
         role(
             kind="ClusterRole",
@@ -142,6 +195,27 @@ SETTINGS: dict[str, tuple[Any, dict[str, Any], Said]] = {
         role(rule(["pods/exec"], ["create"]), name="debug"),
         [],
     ),
+    "a role for tokens": (
+        {"powerfulRoles": ["token-*"]},
+        role(rule(["serviceaccounts/token"], ["create"]), name="token-vendor"),
+        [],
+    ),
+    "an account whose tokens may be made": (
+        {"tokenAccounts": ["builder"]},
+        role(rule(["serviceaccounts/token"], ["create"], resourceNames=["builder"])),
+        [],
+    ),
+    "that and others": (
+        {"tokenAccounts": ["builder"]},
+        role(rule(["serviceaccounts/token"], ["create"], resourceNames=["builder", "default"])),
+        [("creates-tokens", f"{R}.resources[0]")],
+    ),
+    "powers that are not asked for": (
+        {"powers": ["creates-workloads"]},
+        role(rule(["namespaces"], ["patch"]), rule(["jobs"], ["create"], ["batch"])),
+        [("creates-workloads", "rules[1].resources[0]")],
+    ),
+    "no powers": ({"powers": []}, role(rule(["namespaces"], ["patch"])), []),
     "other ways into a pod": (
         {"execResources": ["pods/portforward"]},
         role(rule(["pods/exec", "pods/portforward"], ["create"])),
@@ -158,6 +232,27 @@ def test_lists_say_who_may(parameters: Any, obj: dict[str, Any], said: Said) -> 
 def test_the_message_says_what_to_do() -> None:
     (secrets,) = found(RolePrivileges, role(rule(["secrets"], ["get", "watch"])))
     assert secrets.message.startswith("the role may read secrets (get and watch); take secrets out")
+
+
+def test_a_message_names_the_verbs_that_give_the_power() -> None:
+    (tokens,) = found(RolePrivileges, role(rule(["serviceaccounts/token"], ["get", "create"])))
+    assert tokens.message == (
+        "with create on serviceaccounts/token one acts as any service account of the namespace, with all its rights; "
+        "take it out, or ask for the role to be listed in powerfulRoles"
+    )
+
+
+def test_what_a_role_cannot_give_is_said_to_do_nothing() -> None:
+    (proxy,) = found(RolePrivileges, role(rule(["nodes/proxy"], ["get"])))
+    assert (
+        proxy.message
+        == "get on nodes/proxy is nothing a Role can give, as it is in no namespace; take it out"
+    )
+
+
+def test_all_custom_resources_of_gpuward_are_guarded() -> None:
+    (power,) = (power for power in POWERS if power.name == "controls-admission")
+    assert {resource for group, resource in power.resources if group == GROUP} == set(PLURALS.values())
 
 
 @pytest.mark.parametrize("junk", JUNK)

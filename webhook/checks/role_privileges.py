@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from annotated_types import MinLen
 
+from webhook.checks.role_powers import POWERS, Power, PowerName
 from webhook.checks.wording import listed, short
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject, indexed, indexed_strings, mapping, strings, text
@@ -31,7 +32,8 @@ class RolePrivileges(ObjectCheck):
         Notebooks and pipelines run under service accounts, and whoever gets code into them has what the accounts
         have. A wildcard also covers what is added to the cluster later. Secrets hold the keys of model registries and
         buckets; with escalate, bind or impersonate one takes any right there is; with pods/exec one runs commands as
-        any workload of the namespace.
+        any workload of the namespace. Others look harmless: with create on serviceaccounts/token one acts as any
+        service account, with patch on namespaces one takes off the label by which policies are in force.
 
     Restricted fields:
         rules[*].apiGroups
@@ -50,6 +52,20 @@ class RolePrivileges(ObjectCheck):
         No verb escalate or bind on roles and cluster roles, no verb impersonate on anything.
 
         The resources of ``execResources``, with any verb, only for roles of ``execRoles``.
+
+        The rights of ``powers`` only for roles of ``powerfulRoles``:
+
+        - approves-certificates: update, patch, approve or sign on certificatesigningrequests/approval and on signers
+        - changes-namespaces: update or patch on namespaces, also by a Role, for the namespace it is in
+        - controls-admission: create, update, patch or delete on webhook configurations, Kubernetes' admission policies
+          and their bindings, and the custom resources of gpuward.dev
+        - creates-persistent-volumes: create, update or patch on persistentvolumes
+        - creates-tokens: create on serviceaccounts/token, unless every one of resourceNames is among ``tokenAccounts``
+        - creates-workloads: create, update or patch on pods, deployments, jobs and the like; not by default, as
+          pipelines have to
+        - reaches-kubelets: any verb on nodes/proxy
+
+        What a Role cannot give, as it is in no namespace, is a finding too: whoever wrote it meant something by it.
 
         An aggregationRule has no selector that selects all cluster roles. What it does select is judged where those
         roles are written.
@@ -85,6 +101,16 @@ class RolePrivileges(ObjectCheck):
             "pods/ephemeralcontainers",
         )
         """Subresources through which one gets into a running pod. pods/portforward and pods/proxy could be added."""
+        powers: tuple[PowerName, ...] = tuple(
+            power.name for power in POWERS if power.name != "creates-workloads"
+        )
+        """Rights by which one gets more than the role says, of those listed above. Without it: all but
+        creates-workloads."""
+        powerfulRoles: tuple[Annotated[str, MinLen(1)], ...] = ()
+        """Names of roles, or globs over them, that may have the ``powers``."""
+        tokenAccounts: tuple[Annotated[str, MinLen(1)], ...] = ()
+        """Names of service accounts, or globs over them, for which any role may create tokens if it names them in
+        resourceNames."""
 
     def __init__(self, parameters: Parameters, context: Context) -> None:
         super().__init__(parameters, context)
@@ -96,6 +122,9 @@ class RolePrivileges(ObjectCheck):
         self._readable = Listed(parameters.readableSecrets)
         self._exec_roles = Listed(parameters.execRoles)
         self._exec = frozenset(parameters.execResources)
+        self._powers = tuple(power for power in POWERS if power.name in parameters.powers)
+        self._powerful_roles = Listed(parameters.powerfulRoles)
+        self._token_accounts = Listed(parameters.tokenAccounts)
 
     def __call__(self, obj: Object) -> Iterator[Violation]:
         name = text(mapping(obj.raw, "metadata"), "name")
@@ -103,6 +132,8 @@ class RolePrivileges(ObjectCheck):
             path: Path = ("rules", i)
             yield from _wildcards(rule, path)
             yield from _escalation(rule, path)
+            if not self._powerful_roles.match(name):
+                yield from self._more_than_it_seems(rule, path, in_role=obj.kind.kind == "Role")
             groups = strings(rule, "apiGroups")
             if "" in groups or "*" in groups:
                 if not self._secret_readers.match(name):
@@ -143,6 +174,33 @@ class RolePrivileges(ObjectCheck):
                     f"with {short(resource)} one gets into every pod of the namespace, with all its data and rights; "
                     "take it out, or ask for the role to be listed in execRoles",
                 )
+
+    def _more_than_it_seems(self, rule: JSONObject, path: Path, *, in_role: bool) -> Iterator[Violation]:
+        groups, verbs = strings(rule, "apiGroups"), strings(rule, "verbs")
+        names = strings(rule, "resourceNames")
+        for j, resource in indexed_strings(rule, "resources"):
+            for power in self._powers:
+                if not any(name == resource and _is_in(group, groups) for group, name in power.resources):
+                    continue
+                having = power.given_by(verbs)
+                if power.name == "creates-tokens" and names and all(map(self._token_accounts.match, names)):
+                    continue
+                if having:
+                    yield Violation(
+                        power.name, (*path, "resources", j), _power(power, resource, having, in_role)
+                    )
+
+
+def _is_in(group: str, groups: Sequence[str]) -> bool:
+    return group in groups or "*" in groups
+
+
+def _power(power: Power, resource: str, verbs: Sequence[str], in_role: bool) -> str:
+    what = f"{_shown(verbs)} on {short(resource)}"
+    advice = "take it out, or ask for the role to be listed in powerfulRoles"
+    if in_role and not power.in_namespace:
+        return f"{what} is nothing a Role can give, as it is in no namespace; take it out"
+    return f"with {what} one {power.means}; {advice}"
 
 
 def _wildcards(rule: JSONObject, path: Path) -> Iterator[Violation]:
