@@ -33,6 +33,17 @@ REFUSED = {
     "ray.io/v1/Raycluster": 'group "ray.io" has no kind "Raycluster"; did you mean "RayCluster"?',
     "kubeflow.org/v1/Deployment": 'group "kubeflow.org" has no kind "Deployment"; did you mean "apps/v1/Deployment"?',
     "jobset.x-k8s.io/v1/Banana": 'group "jobset.x-k8s.io" has no kind "Banana"',
+    "apps/v2/Deployment": 'group "apps" has no version "v2" ("apps/v2/Deployment"); it has v1, and * stands for any',
+    "autoscaling/v3/HorizontalPodAutoscaler": (
+        'group "autoscaling" has no version "v3" ("autoscaling/v3/HorizontalPodAutoscaler"); it has v1 and v2, and * '
+        "stands for any"
+    ),
+    "v2/Pod": 'the core group has no version "v2" ("v2/Pod"); it has v1, and * stands for any',
+    "core/v1/Pod": 'the core group has no name; write v1/Pod instead of "core/v1/Pod"',
+    "app/v1/Deployment": 'there is no API group "app" ("app/v1/Deployment"); did you mean "apps"?',
+    "acme/v1/Trainer": (
+        'there is no API group "acme" ("acme/v1/Trainer"); groups of custom resources are domains, such as ray.io'
+    ),
     "v1/ConfigMapp": 'the core group has no kind "ConfigMapp"; did you mean "ConfigMap"?',
     "PyTorchJobs": 'unknown kind "PyTorchJobs"; did you mean "PyTorchJob"?',
     "Banana": 'unknown kind "Banana"; name a custom resource as group/version/Kind',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -93,6 +94,20 @@ CUSTOM: Final[Mapping[str, frozenset[str]]] = {
 
 # Groups of which every kind is known; in any other group any kind may exist.
 KNOWN: Final[Mapping[str, frozenset[str]]] = {**BUILT_IN, **CUSTOM}
+
+
+def has_version(group: str, version: str) -> bool:
+    """Whether a version of a built-in group can be meant. Alpha and beta versions come and go with each release, so
+    only the stable ones are known; of groups of custom resources none are."""
+    if group not in BUILT_IN or re.fullmatch(r"v\d+", version) is None:
+        return True
+    return version in stable_versions(group)
+
+
+def stable_versions(group: str) -> tuple[str, ...]:
+    """The stable versions that a built-in group has or had."""
+    return ("v1", "v2") if group == "autoscaling" else ("v1",)
+
 
 Kind = tuple[str, str]
 """A group and a kind."""

@@ -8,7 +8,7 @@ from fnmatch import translate
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from webhook.kube.gvk import GroupVersionKind
-from webhook.kube.kinds import KNOWN, Kind, group_of, known_kinds
+from webhook.kube.kinds import BUILT_IN, KNOWN, Kind, group_of, has_version, known_kinds, stable_versions
 from webhook.kube.names import NAMESPACE_NAME_LABEL
 from webhook.kube.shape import mapping, text
 from webhook.kube.workloads import may_carry_pods
@@ -154,6 +154,7 @@ def parse_kind(written: str, declared: Collection[Kind] = ()) -> KindPattern:
         raise ValueError(
             f'"{version}" in "{written}" is no API version; write group/version/Kind, such as apps/v1/Deployment'
         )
+    _check_group(group, version, written)
     if group in KNOWN and kind != "*" and kind not in KNOWN[group] and (group, kind) not in declared:
         elsewhere = group_of(kind)
         hint = did_you_mean(kind, KNOWN[group])
@@ -162,6 +163,27 @@ def parse_kind(written: str, declared: Collection[Kind] = ()) -> KindPattern:
         where = f'group "{group}"' if group else "the core group"
         raise ValueError(f'{where} has no kind "{kind}"' + (f"; {hint}" if hint else ""))
     return KindPattern(group, version, kind)
+
+
+def _check_group(group: str, version: str, written: str) -> None:
+    """Raises: ValueError: there can be no such group, or it has no such version."""
+    if group in BUILT_IN:
+        if not has_version(group, version):
+            name = f'group "{group}"' if group else "the core group"
+            known = " and ".join(stable_versions(group))
+            raise ValueError(
+                f'{name} has no version "{version}" ("{written}"); it has {known}, and * stands for any'
+            )
+    elif group == "core":
+        kind = written.rpartition("/")[2]
+        raise ValueError(f'the core group has no name; write {version}/{kind} instead of "{written}"')
+    # Groups of custom resources are domains: k8s.io/apiextensions-apiserver, ValidateCustomResourceDefinition.
+    elif "." not in group and group != "*" and group not in KNOWN:
+        hint = (
+            did_you_mean(group, filter(None, KNOWN))
+            or "groups of custom resources are domains, such as ray.io"
+        )
+        raise ValueError(f'there is no API group "{group}" ("{written}"); {hint}')
 
 
 class Matcher:
