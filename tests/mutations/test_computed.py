@@ -203,6 +203,18 @@ def test_a_template_is_judged_with_what_its_pods_would_get() -> None:
             id="forbidden",
         ),
         pytest.param("merge-patch", {"expression": "{'spec': dyn(1)}"}, "spec must be a map", id="no-map"),
+        pytest.param(
+            "merge-patch",
+            {"expression": "Object{spec: Object.spec{priorityClasName: 'a'}}"},
+            'spec has no field "priorityClasName" in Kubernetes v1.36; did you mean "priorityClassName"?',
+            id="misspelt",
+        ),
+        pytest.param(
+            "json-patch",
+            {"operations": [{"op": "add", "path": "/spec/hostUsers", "valueExpression": "'no'"}]},
+            'spec.hostUsers: must be a boolean, not "no"',
+            id="wrong-type",
+        ),
     ],
 )
 def test_what_cannot_be_worked_out_is_a_failed_rule_and_refuses_nothing(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -19,6 +20,7 @@ from webhook.engine.ruleset import (
     MutationRule,
     ObjectCheckRule,
 )
+from webhook.kube.gvk import POD
 from webhook.kube.kinds import Kind
 from webhook.kube.path import Path
 from webhook.kube.path import parse as parse_path
@@ -26,6 +28,7 @@ from webhook.kube.shape import JSONObject, items, mapping, text
 from webhook.mutations import MUTATIONS
 from webhook.policy.findings import Severity
 from webhook.policy.match import KindPattern, Matcher, Names, parse_kind
+from webhook.policy.places import impossible_field
 from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
 from webhook.policy.rule import (
     Check,
@@ -270,18 +273,17 @@ class _Compiler:
         return found
 
     def _construct(self, rule: type[R], parameters: JSONObject, path: Path) -> R | None:
-        where = (*path, "parameters")
         try:
             made = rule(
-                validate_parameters(rule, parameters, where), replace(self.context, compile=self._value)
+                validate_parameters(rule, parameters, (*path, "parameters")),
+                replace(self.context, compile=self._value),
             )
             # A rule may keep its surroundings, but not the compiler that lent it its expressions.
             made.context = self.context
         except InvalidPolicy as invalid:
             self.problems.extend(invalid.problems)
         except ParameterError as error:
-            field: Path = parse_path(error.field)
-            self.problems.append(Problem(where + field, str(error), offset=error.offset))
+            self.problems.append(_of_parameter(error, path))
         else:
             return made
         return None
@@ -305,7 +307,10 @@ class _Compiler:
     def _mutation(self, rule: MutateRule, path: Path) -> list[MutationRule]:
         found = self._find(rule.rule, _MUTATIONS, _CHECKS, path)
         made = self._construct(found, rule.parameters, path) if found else None
-        return [MutationRule(rule.rule, made)] if made else []
+        if made is None:
+            return []
+        self.problems += [_of_parameter(misfit, path) for misfit in made.misfits()]
+        return [MutationRule(rule.rule, made)]
 
     def _check(
         self, rule: ValidateRule, path: Path, severity: Severity | None
@@ -332,6 +337,8 @@ class _Compiler:
         if program is None:
             return []
         subject = rule.subject or ("Object" if self._names_other_kinds() else "Pod")
+        if rule.field is not None and self._is_whole:
+            self._field(rule.field, (*path, "field"), subject)
         return [
             ExpressionRule(
                 name=rule.rule or f"expression-{index}",
@@ -344,6 +351,30 @@ class _Compiler:
                 on_pods=subject == "Pod",
             )
         ]
+
+    def _field(self, field: str, path: Path, subject: str) -> None:
+        """Refuse a field that none of the kinds that are judged has, where all of these are Kubernetes' own."""
+        from webhook.kube.apply import kinds_of
+
+        kinds = [POD]
+        if subject == "Object":
+            kinds = []
+            for pattern in self._patterns():
+                known = kinds_of(*pattern)
+                if not known:
+                    return
+                kinds.extend(known)
+        if message := impossible_field(parse_path(field), kinds):
+            self.problems.append(Problem(path, message))
+
+    def _patterns(self) -> Iterator[KindPattern]:
+        """The kinds of the objects that the policy is about, without those that are misspelt."""
+        for kind in self.policy.spec.match.kinds:
+            with suppress(ValueError):
+                yield parse_kind(kind, self.context.workloads)
+        if not self.policy.spec.match.kinds:
+            for check in self._object_checks.values():
+                yield from (KindPattern(group, "*", kind) for group, kind in check.kinds)
 
     def _names_other_kinds(self) -> bool:
         """Whether the policy names kinds itself, and not just Pod: then it means those objects, not their pods. So it
@@ -406,6 +437,11 @@ class _Compiler:
     def _cel_problem(self, expression: str, path: Path, error: CelCompileError) -> None:
         if not self._uses_lost_variables(expression):
             self.problems.append(Problem(path, f"CEL: {error.message}", offset=(error.line, error.column)))
+
+
+def _of_parameter(error: ParameterError, path: Path) -> Problem:
+    """What is wrong with a parameter of the rule at ``path``."""
+    return Problem((*path, "parameters", *parse_path(error.field)), str(error), offset=error.offset)
 
 
 def _forbid_params(expression: str) -> None:

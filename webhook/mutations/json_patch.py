@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 from annotated_types import MinLen
 
-from webhook.kube.path import MISSING, Path, parse_json_pointer
+from webhook.kube.path import MISSING, Path, parse_json_pointer, render
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject
-from webhook.mutations.computed import reads_pod
+from webhook.mutations.computed import reads_pod, unusable
 from webhook.mutations.patching import clear_priority_of, fresh, priority_class, refuse_forbidden
 from webhook.policy.draft import Draft, json_equal
+from webhook.policy.places import unfit_parts_at, unfit_place
 from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class JSONPatch(Mutation):
 
     def __init__(self, parameters: Parameters, context: Context) -> None:
         super().__init__(parameters, context)
-        compiled = [
+        self._compiled = compiled = [
             _compile(operation, f"operations[{i}]", context)
             for i, operation in enumerate(parameters.operations)
         ]
@@ -167,6 +168,14 @@ class JSONPatch(Mutation):
 
     def __call__(self, pod: Pod, draft: Draft) -> None:
         self._make(self._changes, pod, draft)
+
+    def misfits(self) -> Iterator[ParameterError]:
+        for i, operation in enumerate(self._compiled):
+            for pointer, name in ((operation.target, "path"), (operation.source, "from")):
+                if message := unfit_place(pointer):
+                    yield ParameterError(message, f"operations[{i}].{name}")
+            for path, message in unfit_parts_at(operation.target, operation.value):
+                yield ParameterError(message, render(("operations", i, "value", *path)))
 
     def compute(self, pod: Pod, draft: Draft, scope: Scope) -> None:
         if all(self._holds(test, pod, draft) for test in self._tests):
@@ -342,11 +351,12 @@ def _may_be_same(one: str, other: str) -> bool:
 
 
 def _with_value(operation: _Operation, scope: Scope) -> _Operation:
-    return (
-        operation
-        if operation.program is None
-        else operation._replace(value=operation.program.evaluate(scope))
-    )
+    if operation.program is None:
+        return operation
+    value = operation.program.evaluate(scope)
+    for path, message in unfit_parts_at(operation.target, value):
+        raise unusable(f"{render((*operation.target, *path))}: {message}", operation.program)
+    return operation._replace(value=value)
 
 
 def _apply(operation: _Operation, pod: Pod, draft: Draft) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from webhook.kube.shape import JSONObject
 from webhook.mutations.computed import unusable
 from webhook.mutations.patching import clear_priority_of, fresh, priority_class, refuse_forbidden
 from webhook.policy.draft import Draft
+from webhook.policy.places import unfit_parts_at
 from webhook.policy.rule import Context, Mutation, ParameterError, Strict
 
 if TYPE_CHECKING:
@@ -104,6 +105,11 @@ class MergePatch(Mutation):
         if self._sets_priority_class:
             clear_priority_of(before, pod, draft)
 
+    def misfits(self) -> Iterator[ParameterError]:
+        for root, part in (("metadata", self._metadata), ("spec", self._spec)):
+            for inside, message in unfit_parts_at((root,), part):
+                yield ParameterError(message, render(("patch", root, *inside)))
+
     def compute(self, pod: Pod, draft: Draft, scope: Scope) -> None:
         assert self._program is not None
         found = self._program.evaluate(scope)
@@ -145,6 +151,8 @@ def _parts(found: Any, program: Program) -> tuple[JSONObject, JSONObject]:
                 refuse_forbidden(root, name, "expression")
             except ParameterError as error:
                 raise unusable(str(error), program) from None
+        for inside, message in unfit_parts_at((root,), part):
+            raise unusable(f"{render((root, *inside))}: {message}", program)
     return parts[0], parts[1]
 
 

@@ -139,6 +139,13 @@ class Mutation(Rule):
         ``pod`` shows the state before this mutation. Must not raise on any JSON.
         """
 
+    def misfits(self) -> Iterable[ParameterError]:
+        """What the parameters say to write and no pod can have: misspelt fields, values of the wrong type.
+
+        Asked once, when a policy is compiled. Where a rule writes fields of its own choice there is nothing to say.
+        """
+        return ()
+
     def compute(self, pod: Pod, draft: Draft, scope: Scope) -> None:  # noqa: ARG002 - for those that compute
         """As calling it, for a mutation with expressions: ``scope`` is what they see.
 

@@ -10,10 +10,24 @@ sigs.k8s.io/structured-merge-diff v6.
 
 from __future__ import annotations
 
+from .fits import Unfit, type_at, unfit_parts
 from .merge import apply
 from .patch import apply_operations
 from .problem import CannotApply
 from .tidy import tidied
-from .types import Type, is_known, of
+from .types import Type, is_known, kinds_of, kubernetes_version, of
 
-__all__ = ["CannotApply", "Type", "apply", "apply_operations", "is_known", "of", "tidied"]
+__all__ = [
+    "CannotApply",
+    "Type",
+    "Unfit",
+    "apply",
+    "apply_operations",
+    "is_known",
+    "kubernetes_version",
+    "kinds_of",
+    "of",
+    "tidied",
+    "type_at",
+    "unfit_parts",
+]

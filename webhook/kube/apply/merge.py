@@ -54,7 +54,7 @@ def check(value: Any, kind: Type, path: str, *, nulls: bool = False) -> None:
         return
     if type(value) is dict:
         if kind.map is None:
-            raise CannotApply(f"{_shown(path)}: expected {_expected(kind)}, got a map")
+            raise CannotApply(f"{_shown(path)}: expected {expected(kind)}, got a map")
         for key, item in value.items():
             member = kind.map.of(key)
             if member is None:
@@ -62,14 +62,14 @@ def check(value: Any, kind: Type, path: str, *, nulls: bool = False) -> None:
             check(item, member.resolve(), f"{path}.{key}", nulls=nulls)
     elif type(value) is list:
         if kind.list is None:
-            raise CannotApply(f"{_shown(path)}: expected {_expected(kind)}, got a list")
+            raise CannotApply(f"{_shown(path)}: expected {expected(kind)}, got a list")
         if not kind.list.atomic and not nulls:
             _check_identities(value, kind.list, path)
         item_type = kind.list.item.resolve()
         for index, item in enumerate(value):
             check(item, item_type, f"{path}[{index}]", nulls=nulls)
-    elif not _is_scalar(value, kind.scalar):
-        raise CannotApply(f"{_shown(path)}: expected {_expected(kind)}, got {json.dumps(value)}")
+    elif not is_scalar(value, kind.scalar):
+        raise CannotApply(f"{_shown(path)}: expected {expected(kind)}, got {json.dumps(value)}")
 
 
 def _check_identities(items: list[Any], kind: ListType, path: str) -> None:
@@ -81,7 +81,8 @@ def _check_identities(items: list[Any], kind: ListType, path: str) -> None:
         seen.add(identity)
 
 
-def _is_scalar(value: Any, scalar: str) -> bool:
+def is_scalar(value: Any, scalar: str) -> bool:
+    """Whether a value is a scalar of this kind; a ``Type`` that is none has the empty text for it."""
     if scalar == "string":
         return type(value) is str
     if scalar in ("number", "integer"):
@@ -92,7 +93,8 @@ def _is_scalar(value: Any, scalar: str) -> bool:
     return bool(scalar) and value is not None
 
 
-def _expected(kind: Type) -> str:
+def expected(kind: Type) -> str:
+    """What may stand at a place of this type, in words: ``string or map``."""
     parts = ["any scalar" if kind.scalar == "anything" else kind.scalar] if kind.scalar else []
     parts += ["list"] if kind.list is not None else []
     parts += ["map"] if kind.map is not None else []

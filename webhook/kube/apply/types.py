@@ -31,7 +31,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from webhook.kube.gvk import GroupVersionKind
+from webhook.kube.gvk import GroupVersionKind, parse_api_version
 
 _KEYED: Final = re.compile(r"<([^>]*)>\[(.*)")
 _ANYTHING: Final = "anything"
@@ -102,6 +102,17 @@ def of(kind: GroupVersionKind) -> Type:
 def is_known(kind: GroupVersionKind) -> bool:
     """Whether the schema of this kind is known."""
     return str(kind) in _file()["kinds"]
+
+
+def kinds_of(group: str, version: str, kind: str) -> tuple[GroupVersionKind, ...]:
+    """The known kinds of a name, in every version where that is ``*``."""
+    found = (parse_api_version(*name.rpartition("/")[::2]) for name in _file()["kinds"])
+    return tuple(k for k in found if (k.group, k.kind) == (group, kind) and version in ("*", k.version))
+
+
+def kubernetes_version() -> str:
+    """The version of Kubernetes whose kinds these are: ``v1.36.3``."""
+    return str(_file()["kubernetes"])
 
 
 @cache
