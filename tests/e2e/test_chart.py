@@ -248,6 +248,10 @@ def test_upgrade_keeps_what_gpuward_wrote_into_the_webhooks(
     installed.upgrade("--set", "replicas=3", "--set", "webhooks.timeoutSeconds=3")
     assert installed.deployment()["spec"]["replicas"] == 3
     assert trusted() == {(3, bundle)}
+    # Left to the autoscaler, there are as many as before: where nobody says, Kubernetes makes it one.
+    installed.upgrade("--reuse-values", "--set", "autoscaling.enabled=true")
+    assert installed.deployment()["spec"]["replicas"] == 3
+    installed.upgrade("--reuse-values", "--set", "autoscaling.enabled=false")
     # GitOps tools render the chart and apply it: once to take it over, once with a change.
     for seconds in (3, 4):
         rendered = chart(helm, f"webhooks.timeoutSeconds={seconds}")
@@ -306,6 +310,12 @@ def test_plain_manifests_install_and_are_removed_in_two_steps(control_plane: Con
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "localhost/gpuward:0.1.0"
     control_plane.kubectl("delete", "-f", str(PLAIN / "webhooks.yaml"))
+    rest = ("-f", str(PLAIN / "rbac.yaml"), "-f", str(PLAIN / "namespace.yaml"))
+    control_plane.kubectl("delete", *rest, "--wait=false")
+    for path in ("clusterroles", "clusterrolebindings"):
+        assert RELEASE not in _names(control_plane, f"/apis/rbac.authorization.k8s.io/v1/{path}")
+    definitions = _names(control_plane, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+    assert "policies.gpuward.dev" in definitions
     control_plane.kubectl("delete", "-k", str(PLAIN), "--ignore-not-found", "--wait=false")
     for document in yaml.safe_load_all((PLAIN / "webhooks.yaml").read_text(encoding="utf-8")):
         plural = document["kind"].lower() + "s"

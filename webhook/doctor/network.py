@@ -60,8 +60,8 @@ def _calls(server: Server, selecting: Sequence[JSONObject]) -> Iterator[Diagnosi
         f"it admits only pods to port {server.port} of gpuward. API servers are no pods: their calls fail, but for "
         "those that come through a tunnel whose pods are selected"
         if rules
-        else f"no NetworkPolicy that selects gpuward's pods admits calls to port {server.port}: {_named(selecting)} "
-        "shut it, so every call fails",
+        else f"no NetworkPolicy that selects gpuward's pods ({_named(selecting)}) admits calls to port {server.port}: "
+        "every call fails",
         f"admit TCP port {server.port} from everywhere, or from the addresses of the API servers (ipBlock)",
         _adds(about, "ingress", [server.port]),
     )
@@ -90,8 +90,8 @@ def _asking(
             ("spec", "egress"),
             f"it lets gpuward's pods connect only to pods, and the API server mostly is none: {_without(server)}"
             if open_ports
-            else f"no NetworkPolicy that selects gpuward's pods lets them connect to {where}: {_named(selecting)} shut "
-            f"it, so {_without(server)}",
+            else f"no NetworkPolicy that selects gpuward's pods ({_named(selecting)}) lets them connect to {where}: "
+            f"{_without(server)}",
             f"let them connect to TCP port {' and '.join(map(str, ports or (443, 6443)))}",
             _adds(about, "egress", ports or [443, 6443]),
         )
@@ -188,7 +188,7 @@ def _own(selecting: Sequence[JSONObject]) -> JSONObject:
 
 
 def _named(selecting: Sequence[JSONObject]) -> str:
-    return " and ".join(sorted(text(mapping(policy, "metadata"), "name") for policy in selecting))
+    return ", ".join(sorted(text(mapping(policy, "metadata"), "name") for policy in selecting))
 
 
 def _adds(
