@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from manifests.generate import NAMESPACE, RELEASE
+from tests.support import REPOSITORY
 from webhook.cli.main import main
 
 from .cluster import ControlPlane, KubectlError
@@ -193,6 +194,45 @@ def test_the_certificates_of_a_release_are_rotated_while_it_enforces(
     with pytest.raises(KubectlError, match="no-privileged"):
         cluster.apply(PRIVILEGED, name, "--dry-run=server")
     assert examine(installed, capsys) == WITHOUT_KUBELET
+
+
+def test_a_plan_is_made_by_the_policies_that_the_cluster_has(
+    installed: Installation, replica: Replica, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = installed.cluster
+    name = cluster.create_namespace("planned-", {"gpuward.dev/mode": "warn"})
+    limits = {"limits": {"cpu": "1", "memory": "1Gi"}}
+    container = {"name": "main", "image": "ghcr.io/example/app:1", "resources": limits}
+    cluster.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app"}, "spec": {"containers": [container]}},
+        name,
+    )
+    plan = ["rollout", "plan", "-n", name, "--kubeconfig", str(cluster.kubeconfig)]
+    assert main(plan) == 0
+    assert (
+        f"judged by what the cluster has: ConfigMap {NAMESPACE}/{RELEASE}-policies" in capsys.readouterr().err
+    )
+    forbidding = {
+        "apiVersion": "gpuward.dev/v1alpha1",
+        "kind": "Policy",
+        "metadata": {"name": "none-of-these"},
+        "spec": {
+            "match": {"namespaces": [name]},
+            "validate": [{"expression": "false", "message": "not here"}],
+        },
+    }
+    cluster.kubectl("wait", "--for=condition=Established", "crd/policies.gpuward.dev", "--timeout=30s")
+    cluster.apply(forbidding)
+    try:
+        assert main(plan) == 1
+        assert "not here" in capsys.readouterr().out
+        setting = ["rollout", "set", name, "enforce", "--kubeconfig", str(cluster.kubeconfig)]
+        assert main(setting) == 1
+        assert "enforce would reject 1 workload" in capsys.readouterr().err
+        # Other policies, to see what would become of them.
+        assert main([*plan, "--policies", str(REPOSITORY / "policies")]) == 0
+    finally:
+        cluster.kubectl("delete", "policies.gpuward.dev", "none-of-these")
 
 
 def test_only_the_platform_team_changes_modes(installed: Installation, replica: Replica) -> None:

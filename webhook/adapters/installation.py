@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -27,22 +28,28 @@ class _Collection(NamedTuple):
         return f"{root}/namespaces/{namespace}/{self.resource}" if namespace else f"{root}/{self.resource}"
 
 
-_EVERYWHERE: Final = (
+_CONFIGURATIONS: Final = (
     _Collection(
         "MutatingWebhookConfiguration", "admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations"
     ),
     _Collection(
         "ValidatingWebhookConfiguration", "admissionregistration.k8s.io/v1", "validatingwebhookconfigurations"
     ),
+)
+_SERVICES: Final = _Collection("Service", "v1", "services")
+_DEPLOYMENTS: Final = _Collection("Deployment", "apps/v1", "deployments")
+_CONFIG_MAPS: Final = _Collection("ConfigMap", "v1", "configmaps")
+_EVERYWHERE: Final = (
+    *_CONFIGURATIONS,
     _Collection("Namespace", "v1", "namespaces"),
     _Collection("DaemonSet", "apps/v1", "daemonsets"),
     _Collection("StatefulSet", "apps/v1", "statefulsets"),
-    _Collection("Deployment", "apps/v1", "deployments"),
+    _DEPLOYMENTS,
     _Collection("ClusterRole", "rbac.authorization.k8s.io/v1", "clusterroles"),
     _Collection("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", "clusterrolebindings"),
 )
 _OWN: Final = (
-    _Collection("Service", "v1", "services"),
+    _SERVICES,
     _Collection("EndpointSlice", "discovery.k8s.io/v1", "endpointslices"),
     _Collection("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
     _Collection("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
@@ -51,7 +58,7 @@ _OWN: Final = (
     _Collection("Role", "rbac.authorization.k8s.io/v1", "roles"),
     _Collection("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings"),
     _Collection("Secret", "v1", "secrets"),
-    _Collection("ConfigMap", "v1", "configmaps"),
+    _CONFIG_MAPS,
 )
 # What is behind the Service of the API server, which says where it listens.
 _API_SERVER: Final = _Collection("EndpointSlice", "discovery.k8s.io/v1", "endpointslices")
@@ -69,23 +76,23 @@ async def read_installation(cluster: Cluster, now: datetime) -> Installation:
     """
     version = await cluster.get_json("/version", seconds=_SECONDS)
     reading = _Reading(cluster)
-    await asyncio.gather(*(reading.read(collection) for collection in _EVERYWHERE))
-    seen = Installation(tuple(reading.objects), now, whole=True)
-    await asyncio.gather(
-        *(reading.read(collection, namespace) for collection in _OWN for namespace in sorted(seen.namespaces))
-    )
-    if _API_SERVER_NAMESPACE not in seen.namespaces:
+    await reading.read_all(_EVERYWHERE)
+    namespaces = sorted(reading.seen(now).namespaces)
+    await reading.read_all(_OWN, namespaces)
+    if _API_SERVER_NAMESPACE not in namespaces:
         await reading.read(_API_SERVER, _API_SERVER_NAMESPACE, called="EndpointSlice of the API server")
-    seen = Installation(tuple(reading.objects), now, whole=True)
-    if any("policy-resources" in server.flags for server in seen.servers()):
-        await asyncio.gather(*(reading.read(collection) for collection in _POLICIES))
-    return Installation(
-        tuple(reading.objects),
-        now,
-        whole=True,
-        server_version=text(version, "gitVersion") if type(version) is dict else "",
-        unread=reading.unread,
-    )
+    await reading.read_policies(now)
+    server_version = text(version, "gitVersion") if type(version) is dict else ""
+    return replace(reading.seen(now), server_version=server_version)
+
+
+async def read_installed_policies(cluster: Cluster, now: datetime) -> Installation:
+    """As ``read_installation``, but only what says which policies the servers have."""
+    reading = _Reading(cluster)
+    await reading.read_all(_CONFIGURATIONS)
+    await reading.read_all((_SERVICES, _DEPLOYMENTS, _CONFIG_MAPS), sorted(reading.seen(now).namespaces))
+    await reading.read_policies(now)
+    return reading.seen(now)
 
 
 class _Reading:
@@ -96,9 +103,18 @@ class _Reading:
         self.objects: list[JSONObject] = []
         self._unread: dict[str, str] = {}
 
-    @property
-    def unread(self) -> Mapping[str, str]:
-        return dict(sorted(self._unread.items()))
+    def seen(self, now: datetime) -> Installation:
+        """What has been read so far."""
+        return Installation(tuple(self.objects), now, whole=True, unread=dict(sorted(self._unread.items())))
+
+    async def read_all(self, collections: Sequence[_Collection], namespaces: Sequence[str] = ("",)) -> None:
+        """Read several collections, of all namespaces or of these."""
+        await asyncio.gather(*(self.read(one, namespace) for one in collections for namespace in namespaces))
+
+    async def read_policies(self, now: datetime) -> None:
+        """Read the policies that are custom resources, where the servers follow them."""
+        if any("policy-resources" in server.flags for server in self.seen(now).servers()):
+            await self.read_all(_POLICIES)
 
     async def read(self, collection: _Collection, namespace: str = "", *, called: str = "") -> None:
         """Read one collection, page by page. What cannot be read is ``called`` so, by default by its kind."""

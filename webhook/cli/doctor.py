@@ -9,17 +9,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from webhook.adapters import policy_files
 from webhook.adapters.manifests import Manifest, UnreadableInput, read_manifests
-from webhook.adapters.policy_resources import Merging, resource_from_object
-from webhook.adapters.yaml_documents import SUFFIXES
 from webhook.cli.cluster import no_cluster
+from webhook.cli.installed_policies import INSTALLED_POLICIES, policies_of
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, Style, add_color_argument
 from webhook.cli.policies import DEFAULT_POLICIES
-from webhook.doctor import Diagnosis, Installation, Level, Ref, examine
-from webhook.kube.shape import JSONObject, mapping
+from webhook.doctor import Diagnosis, Installation, Level, examine
+from webhook.kube.shape import JSONObject
 
 EPILOG = """examples:
   gpuward doctor                                 the cluster of $KUBECONFIG
@@ -45,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--policies", metavar="DIR",
-        help="a policy file or folder (default: what the installation mounts and its custom resources; where that is "
-        f"not there, {DEFAULT_POLICIES})",
+        help=f"a policy file or folder (default: {INSTALLED_POLICIES}; where that is not there, "
+        f"{DEFAULT_POLICIES})",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--output", choices=("text", "json"), default="text", help="how to print the result"
@@ -86,34 +84,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _with_policies(installation: Installation, given: str | None) -> Installation:
     """The installation with the policies of ``--policies``, else those that its servers have, else the default."""
-    mounted = installation.policies_mounted()
-    if given or mounted is None:
-        loaded = policy_files.load(policy_files.default_policies_path(given))
-        for problem in loaded.problems:
-            print(problem, file=sys.stderr)
-        if loaded.ruleset is None:
-            print(
-                "gpuward: the policies cannot be used; what they would refuse is not examined",
-                file=sys.stderr,
-            )
-        return replace(installation, ruleset=loaded.ruleset)
-    about = Ref.of(mounted)
-    files: list[tuple[str, bytes | OSError]] = [
-        (name, text.encode())
-        for name, text in sorted(mapping(mounted, "data").items())
-        if type(text) is str and name.endswith(SUFFIXES)
-    ]
-    resources = {
-        resource.key: (Ref.of(obj), resource)
-        for obj in installation.policy_resources()
-        for resource in [resource_from_object(Ref.of(obj).kind, obj)]
-    }
-    merged = Merging(Path(about.name)).merge(files, [resource for _, resource in resources.values()])
-    problems = [(about, str(problem)) for problem in merged.files_problems]
-    for verdict in merged.verdicts:
-        ref, _ = resources[verdict.resource.key]
-        problems += [(ref, problem.text) for problem in verdict.problems]
-    return replace(installation, ruleset=merged.loaded.ruleset, policy_problems=problems)
+    found = None if given else policies_of(installation)
+    if found is not None:
+        return replace(installation, ruleset=found.ruleset, policy_problems=found.problems)
+    loaded = policy_files.load(policy_files.default_policies_path(given))
+    for problem in loaded.problems:
+        print(problem, file=sys.stderr)
+    if loaded.ruleset is None:
+        print(
+            "gpuward: the policies cannot be used; what they would refuse is not examined",
+            file=sys.stderr,
+        )
+    return replace(installation, ruleset=loaded.ruleset)
 
 
 def _from_manifests(paths: Sequence[str]) -> Installation | None:

@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from webhook.adapters import policy_files
 from webhook.audit.ladder import OFF, RUNGS, rung_of, skipped
 from webhook.audit.plan import Planned, plan
 from webhook.audit.record import Record, read_record
 from webhook.cli.cluster import no_cluster
+from webhook.cli.installed_policies import INSTALLED_POLICIES, policies_of
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, VIOLATIONS, Style, add_color_argument
-from webhook.cli.policies import add_policies_argument, load_or_report
+from webhook.cli.policies import DEFAULT_POLICIES, load_or_report
 from webhook.engine.decision import Facts
 from webhook.engine.ruleset import Ruleset
 from webhook.kube.gvk import GroupVersionKind
@@ -66,24 +68,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             "--kubeconfig", metavar="FILE", help="the cluster (default: the pod's own, then $KUBECONFIG)"
         )
-        add_policies_argument(action)
+        action.add_argument(
+            "--policies", metavar="DIR",
+            help=f"a policy file or folder (default: {INSTALLED_POLICIES}; where that is not there, "
+            f"{DEFAULT_POLICIES})",
+        )  # fmt: skip
         add_color_argument(action)
 
 
 def run(args: argparse.Namespace) -> int:
     from webhook.adapters.cluster import ClusterConfigError, ClusterError
 
-    ruleset = load_or_report(args.policies)
-    if ruleset is None:
-        return COULD_NOT_RUN
-    act = _plan if args.action == "plan" else _set
     try:
-        return asyncio.run(act(args, ruleset))
+        return asyncio.run(_act(args))
     except ClusterConfigError:
         print(f"gpuward: {no_cluster(args.kubeconfig)}", file=sys.stderr)
     except ClusterError as error:
         print(f"gpuward: {error}", file=sys.stderr)
     return COULD_NOT_RUN
+
+
+async def _act(args: argparse.Namespace) -> int:
+    from webhook.adapters.cluster import Cluster
+
+    cluster = Cluster(args.kubeconfig)
+    try:
+        # To go down, or to the next rung, nothing is judged: that must work whatever the policies are.
+        needs_policies = args.action == "plan" or (args.mode == Mode.ENFORCE.value and not args.force)
+        ruleset = await _ruleset(args.policies, cluster) if needs_policies else None
+        if ruleset is None and needs_policies:
+            return COULD_NOT_RUN
+        if args.action == "plan":
+            assert ruleset is not None
+            return await _plan(args, cluster, ruleset)
+        return await _set(args, cluster, ruleset)
+    finally:
+        await cluster.reset()
+
+
+async def _ruleset(given: str | None, cluster: Cluster) -> Ruleset | None:
+    """The policies of ``--policies``, else those that are in force in the cluster, else the default."""
+    from webhook.adapters.installation import read_installed_policies
+
+    if given:
+        return load_or_report(given)
+    installation = await read_installed_policies(cluster, datetime.now(UTC))
+    installed = policies_of(installation)
+    if installed is None or installed.ruleset is None:
+        for about, problem in installed.problems if installed else ():
+            print(f"{about}: {problem}", file=sys.stderr)
+        why = "; ".join(f"{kind}: {reason}" for kind, reason in installation.unread.items())
+        print(
+            f"gpuward: the policies of the cluster's gpuward are not known{f' ({why})' if why else ''}; judged by "
+            f"{policy_files.default_policies_path()}",
+            file=sys.stderr,
+        )
+        return load_or_report(None)
+    print(f"gpuward: judged by what the cluster has: {installed.where}", file=sys.stderr)
+    return installed.ruleset
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +164,11 @@ async def _read(cluster: Cluster, name: str, mode: Mode, ruleset: Ruleset) -> _R
     return _Read(namespace, plan(objects, ruleset, facts), scan.unread)
 
 
-async def _plan(args: argparse.Namespace, ruleset: Ruleset) -> int:
-    from webhook.adapters.cluster import Cluster
-
+async def _plan(args: argparse.Namespace, cluster: Cluster, ruleset: Ruleset) -> int:
     record = None
     if args.decisions:
         record = read_record(_decisions(args.decisions), args.namespace, ruleset)
-    cluster = Cluster(args.kubeconfig)
-    try:
-        read = await _read(cluster, args.namespace, args.to, ruleset)
-    finally:
-        await cluster.reset()
+    read = await _read(cluster, args.namespace, args.to, ruleset)
     _tell_unread(read)
     if args.output == "json":
         print(json.dumps(_as_json(read, args.to, record), indent=2, ensure_ascii=False))
@@ -142,41 +178,37 @@ async def _plan(args: argparse.Namespace, ruleset: Ruleset) -> int:
     return VIOLATIONS if read.rejected or (record is not None and record.rejected) else CLEAN
 
 
-async def _set(args: argparse.Namespace, ruleset: Ruleset) -> int:
-    from webhook.adapters.cluster import Cluster
+async def _set(args: argparse.Namespace, cluster: Cluster, ruleset: Ruleset | None) -> int:
+    """Move a namespace; with a ruleset not over what that would reject."""
     from webhook.adapters.workloads import NamespaceScan, set_label
 
     style = Style.for_stream(sys.stdout, args.color)
-    cluster = Cluster(args.kubeconfig)
-    try:
-        if args.mode == Mode.ENFORCE.value and not args.force:
-            read = await _read(cluster, args.namespace, Mode.ENFORCE, ruleset)
-            _tell_unread(read)
-        else:
-            read = _Read(await NamespaceScan(cluster).namespace(args.namespace), [], {})
-        if read.rung == args.mode:
-            print(f"{read.name} is at {read.rung} already")
-            return CLEAN
-        between = skipped(read.rung, args.mode)
-        if between and not args.force:
-            print(
-                f"gpuward: {read.name} is at {read.rung}, and {args.mode} would skip {', '.join(between)}; "
-                f"set it to {between[0]} first and look at what it says, or use --force",
-                file=sys.stderr,
-            )
-            return VIOLATIONS
-        if read.rejected:
-            for line in _rejected(read.rejected, style):
-                print(line)
-            print(
-                f"gpuward: enforce would reject {_count(len(read.rejected), 'workload')} that {read.name} runs now; "
-                "mend them, or use --force",
-                file=sys.stderr,
-            )
-            return VIOLATIONS
-        await set_label(cluster, read.namespace, MODE_LABEL, None if args.mode == OFF else args.mode)
-    finally:
-        await cluster.reset()
+    if ruleset is not None:
+        read = await _read(cluster, args.namespace, Mode.ENFORCE, ruleset)
+        _tell_unread(read)
+    else:
+        read = _Read(await NamespaceScan(cluster).namespace(args.namespace), [], {})
+    if read.rung == args.mode:
+        print(f"{read.name} is at {read.rung} already")
+        return CLEAN
+    between = skipped(read.rung, args.mode)
+    if between and not args.force:
+        print(
+            f"gpuward: {read.name} is at {read.rung}, and {args.mode} would skip {', '.join(between)}; "
+            f"set it to {between[0]} first and look at what it says, or use --force",
+            file=sys.stderr,
+        )
+        return VIOLATIONS
+    if read.rejected:
+        for line in _rejected(read.rejected, style):
+            print(line)
+        print(
+            f"gpuward: enforce would reject {_count(len(read.rejected), 'workload')} that {read.name} runs now; "
+            "mend them, or use --force",
+            file=sys.stderr,
+        )
+        return VIOLATIONS
+    await set_label(cluster, read.namespace, MODE_LABEL, None if args.mode == OFF else args.mode)
     print(f"{read.name}: {read.rung} -> {args.mode}")
     return CLEAN
 
