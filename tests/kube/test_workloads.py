@@ -182,6 +182,13 @@ def test_every_listed_kind_is_tried_here_or_in_tests_of_its_own() -> None:
         ("trainer.kubeflow.org", "OptimizationJob"),
         ("sparkoperator.k8s.io", "SparkApplication"),
         ("sparkoperator.k8s.io", "ScheduledSparkApplication"),
+        ("apps.nvidia.com", "NIMService"),
+        ("apps.nvidia.com", "NIMPipeline"),
+        ("tekton.dev", "Task"),
+        ("tekton.dev", "ClusterTask"),
+        ("tekton.dev", "TaskRun"),
+        ("tekton.dev", "Pipeline"),
+        ("tekton.dev", "PipelineRun"),
     }
     here = {
         (parse_api_version(version, kind).group, kind)

@@ -75,6 +75,22 @@ def test_paths_of_metadata_are_those_beside_the_spec_or_the_objects() -> None:
     assert written(bare, "metadata.labels.x") == "metadata.labels.x"
 
 
+@pytest.mark.parametrize(
+    ("role", "number", "place"),
+    [
+        ({"template": TEMPLATE, "replicas": 4}, 4, "spec.role.replicas"),
+        ({"template": TEMPLATE, "replicas": 0}, 0, "spec.role.replicas"),
+        ({"template": TEMPLATE, "replicas": "4"}, 1, ""),
+        ({"template": TEMPLATE}, 1, ""),
+        ({"templates": [TEMPLATE], "replicas": 4}, 1, ""),
+    ],
+    ids=["beside the template", "none", "text", "not written", "beside a list"],
+)
+def test_replicas_beside_a_template_are_its_pods(role: dict[str, Any], number: int, place: str) -> None:
+    (pod,) = pods_of(custom(spec={"role": role}))
+    assert (pod.replicas, render(pod.replicas_path)) == (number, place)
+
+
 def test_the_search_goes_only_so_deep() -> None:
     inner: dict[str, Any] = {"containers": CONTAINERS}
     for _ in range(discovery._DEPTH - 2):

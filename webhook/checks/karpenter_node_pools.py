@@ -43,6 +43,10 @@ _ACCELERATOR_CATEGORIES: Final = frozenset({"dl", "g", "inf", "p", "trn", "vt"})
 _KEEPS_AWAY: Final = ("NoSchedule", "NoExecute")
 
 
+# Source: sigs.k8s.io/karpenter pkg/apis/v1/labels.go (CapacityTypeOnDemand, -Reserved, -Spot).
+CapacityType = Literal["on-demand", "reserved", "spot"]
+
+
 class _Pool(NamedTuple):
     """The parts of a NodePool, or of a Provisioner, that matter here."""
 
@@ -112,8 +116,9 @@ class KarpenterNodePools(ObjectCheck):
         acceleratorLimits: tuple[Annotated[str, MinLen(1)], ...] = ()
         """Resources of which a pool for accelerators must limit one, or globs over them. Without it: any accelerator of
         the catalog, such as nvidia.com/gpu."""
-        capacityTypes: tuple[Annotated[str, MinLen(1)], ...] = ("on-demand", "reserved", "spot")
-        """Capacity types that may be bought. With an empty list the capacity type is not judged."""
+        capacityTypes: tuple[CapacityType, ...] = ("on-demand", "reserved", "spot")
+        """Capacity types that may be bought: on-demand, reserved and spot are all there are. With an empty list the
+        capacity type is not judged."""
         instanceTypes: tuple[Annotated[str, MinLen(1)], ...] = ()
         """Instance types that may be bought, or globs over them (``p5*.*``)."""
         instanceFamilies: tuple[Annotated[str, MinLen(1)], ...] = ()

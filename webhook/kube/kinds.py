@@ -81,6 +81,14 @@ CUSTOM: Final[Mapping[str, frozenset[str]]] = {
     "serving.kubeflow.org": _kinds("InferenceService TrainedModel"),
     "serving.knative.dev": _kinds("Configuration DomainMapping Revision Route Service"),
     "sparkoperator.k8s.io": _kinds("ScheduledSparkApplication SparkApplication SparkConnect"),
+    "apps.nvidia.com": _kinds(
+        "NIMBuild NIMCache NIMPipeline NIMService NemoCustomizer NemoDatastore NemoEntitystore NemoEvaluator"
+        " NemoGuardrail NemoGuardrails NemoService"
+    ),
+    "tekton.dev": _kinds(
+        "ClusterTask Condition CustomRun Pipeline PipelineResource PipelineRun Run StepAction Task TaskRun"
+        " VerificationPolicy"
+    ),
     "keda.sh": _kinds("ClusterTriggerAuthentication ScaledJob ScaledObject TriggerAuthentication"),
     "karpenter.sh": _kinds("Machine NodeClaim NodeOverlay NodePool Provisioner"),
     "autoscaling.k8s.io": _kinds("VerticalPodAutoscaler VerticalPodAutoscalerCheckpoint"),

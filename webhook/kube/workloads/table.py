@@ -12,9 +12,11 @@ from typing import Final
 from webhook.kube.workloads.argo import workflow
 from webhook.kube.workloads.kserve import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, SERVING_RUNTIME
 from webhook.kube.workloads.leaderworkerset import LEADER_WORKER_SET
+from webhook.kube.workloads.nim import NIM_PIPELINE, NIM_SERVICE
 from webhook.kube.workloads.paths import Finder, each, pod_spec, template, whole_object
 from webhook.kube.workloads.ray import ray_cluster
 from webhook.kube.workloads.spark import spark_application
+from webhook.kube.workloads.tekton import tekton_pipeline, tekton_task
 from webhook.kube.workloads.trainer import train_job
 
 
@@ -111,6 +113,13 @@ WORKLOADS: Final[Mapping[tuple[str, str], Finder]] = {
     ("serving.knative.dev", "Revision"): pod_spec("spec"),
     ("sparkoperator.k8s.io", "SparkApplication"): spark_application("spec"),
     ("sparkoperator.k8s.io", "ScheduledSparkApplication"): spark_application("spec", "template"),
+    ("apps.nvidia.com", "NIMService"): NIM_SERVICE,
+    ("apps.nvidia.com", "NIMPipeline"): NIM_PIPELINE,
+    ("tekton.dev", "Task"): tekton_task("spec"),
+    ("tekton.dev", "ClusterTask"): tekton_task("spec"),
+    ("tekton.dev", "TaskRun"): tekton_task("spec", "taskSpec"),
+    ("tekton.dev", "Pipeline"): tekton_pipeline("spec"),
+    ("tekton.dev", "PipelineRun"): tekton_pipeline("spec", "pipelineSpec"),
     ("keda.sh", "ScaledJob"): template(
         "spec.jobTargetRef.template", replicas=("spec.jobTargetRef.parallelism", "spec.maxReplicaCount")
     ),
