@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from webhook.adapters import policy_files
+from webhook.adapters import policy_reload as module
 from webhook.adapters.policy_reload import PolicyReload, take_snapshot
 from webhook.engine.ruleset import Ruleset
 
@@ -206,3 +208,49 @@ def test_a_snapshot_of_one_file_sees_it_change(tmp_path: Path) -> None:
     assert before is not None
     file.write_text("yy")
     assert take_snapshot(file) != before
+
+
+def test_whoever_works_beside_the_reviews_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, rests = [10.0], list[float]()
+    monkeypatch.setattr(module.time, "thread_time", lambda: clock[0])
+    monkeypatch.setattr(module.time, "sleep", rests.append)
+    rest = module.Rest()
+    rest()
+    clock[0] += 0.0001
+    rest()
+    assert rests == []
+    clock[0] += 0.0199
+    rest()
+    assert rests == [pytest.approx(0.02 * 4)]
+    rest()
+    assert len(rests) == 1
+
+
+def test_the_first_call_of_another_thread_is_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests = list[float]()
+    monkeypatch.setattr(module.time, "sleep", rests.append)
+    monkeypatch.setattr(module.time, "thread_time", lambda: 5.0 + threading.get_ident())
+    rest = module.Rest()
+    rest()
+    thread = threading.Thread(target=rest)
+    thread.start()
+    thread.join(10)
+    assert rests == []
+
+
+async def test_a_reload_rests_and_a_first_load_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, a="one")
+    called = list[object]()
+    monkeypatch.setattr(module.Rest, "__call__", lambda rest: called.append(rest))
+    async with following(tmp_path) as (reload, _):
+        await until(lambda: called)
+        called.clear()
+        write(tmp_path, b="two")
+        await until(lambda: names(reload) == ["one", "two"])
+        # Twice read, once compiled: two files each time.
+        assert len(called) >= 6
+    called.clear()
+    assert policy_files.load(tmp_path).ruleset is not None
+    assert called == []

@@ -169,12 +169,21 @@ def built_in_catalog_document() -> JSONObject:
     return data
 
 
+Pause = Callable[[], None]
+"""Called between one piece of the work and the next: where something else goes on beside it, it may wait there."""
+
+
+def no_pause() -> None:
+    """Go on at once."""
+
+
 @dataclass(slots=True)
 class Loading:
     """The policies of one path, while they are read: ``add_file`` and ``add_resource``, then ``finish``."""
 
     root: Path
     may_be_empty: bool = False
+    pause: Pause = no_pause
     problems: list[PolicyFileProblem] = field(default_factory=list)
     written: dict[str, list[Written]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     others: list[Written] = field(default_factory=list)
@@ -183,6 +192,7 @@ class Loading:
 
     def add_file(self, file: str, content: bytes | OSError) -> None:
         """Take the documents of a file, or that it cannot be read."""
+        self.pause()
         self.files.append(file)
         if isinstance(content, OSError):
             message = f"cannot be read: {content.strerror or content}"
@@ -282,6 +292,7 @@ class Loading:
         taken: dict[str, Written] = {}
         good: list[tuple[T, Written]] = []
         for written in self.written[kind]:
+            self.pause()
             self._check_name(written, taken)
             try:
                 good.append((compile_one(written.data), written))

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Final
 
 import webhook
-from webhook.adapters.policy_documents import CASES, LoadedPolicies, Loading, PolicyFileProblem
+from webhook.adapters.policy_documents import (
+    CASES,
+    LoadedPolicies,
+    Loading,
+    Pause,
+    PolicyFileProblem,
+    no_pause,
+)
 from webhook.adapters.yaml_documents import SUFFIXES
 from webhook.kube.shape import JSONObject
 
@@ -42,23 +49,28 @@ def shipped_policies_path() -> Path:
     return installed if installed.is_dir() else package.parent / "policies"
 
 
-def load(path: str | Path, *, recursive: bool = True, more: bool = False) -> LoadedPolicies:
+def load(
+    path: str | Path, *, recursive: bool = True, more: bool = False, pause: Pause = no_pause
+) -> LoadedPolicies:
     """Read and compile the policies in a folder or a file. Raises nothing: what is wrong is in the result.
 
     ``more`` says that policies come from elsewhere too, so that there may be none here.
     """
-    return compile_files(path, read(path, recursive=recursive), () if more else None)
+    return compile_files(path, read(path, recursive=recursive, pause=pause), () if more else None, pause)
 
 
 def compile_files(
-    path: str | Path, files: Files | str, resources: Iterable[tuple[str, JSONObject]] | None = None
+    path: str | Path,
+    files: Files | str,
+    resources: Iterable[tuple[str, JSONObject]] | None = None,
+    pause: Pause = no_pause,
 ) -> LoadedPolicies:
     """Compile what ``read`` gave for ``path``, together with documents from elsewhere, each with a name that stands
     for its file in problems. Where these are given, even none, there may be no policies in the files.
 
     Files come first: of two documents with one name, the later one is the problem.
     """
-    loading = Loading(Path(path), may_be_empty=resources is not None)
+    loading = Loading(Path(path), may_be_empty=resources is not None, pause=pause)
     if isinstance(files, str):
         if files != _NO_FILES or resources is None:
             loading.problems.append(PolicyFileProblem(str(path), 0, 0, (), files))
@@ -71,12 +83,12 @@ def compile_files(
     return loading.finish(digest_of(files))
 
 
-def digest(path: str | Path, *, recursive: bool = True) -> str:
+def digest(path: str | Path, *, recursive: bool = True, pause: Pause = no_pause) -> str:
     """A digest of all that ``load`` would read: it differs whenever a name or a byte of it does.
 
     Costs about as much as reading the files. Empty where the path cannot be read.
     """
-    files = read(path, recursive=recursive)
+    files = read(path, recursive=recursive, pause=pause)
     return "" if isinstance(files, str) else digest_of(files)
 
 
@@ -87,7 +99,7 @@ Files = list[tuple[str, bytes | OSError]]
 _NO_FILES: Final = f"no policies here; looked for {', '.join('*' + suffix for suffix in SUFFIXES)}"
 
 
-def read(path: str | Path, *, recursive: bool = True) -> Files | str:
+def read(path: str | Path, *, recursive: bool = True, pause: Pause = no_pause) -> Files | str:
     """The names (relative to ``path``, sorted) and contents of all that ``load`` would read, or why there is
     nothing to read."""
     root = Path(path)
@@ -104,7 +116,10 @@ def read(path: str | Path, *, recursive: bool = True) -> Files | str:
             names = sorted(_names(target, "", {os.path.realpath(target)}, recursive=recursive))
         except OSError as error:
             return f"the folder cannot be read: {error.strerror or error}"
-        files: Files = [(name, _content(target / name)) for name in names]
+        files: Files = []
+        for name in names:
+            pause()
+            files.append((name, _content(target / name)))
         vanished = any(isinstance(content, FileNotFoundError) for _, content in files)
         if not vanished or attempt == _ATTEMPTS - 1:
             break

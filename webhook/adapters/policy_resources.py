@@ -16,7 +16,7 @@ from typing import Final
 
 from webhook.adapters.cluster import Cluster, api_root
 from webhook.adapters.list_watch import ListWatch
-from webhook.adapters.policy_documents import LoadedPolicies, PolicyFileProblem
+from webhook.adapters.policy_documents import LoadedPolicies, Pause, PolicyFileProblem, no_pause
 from webhook.adapters.policy_files import Files, compile_files, read
 from webhook.kube.shape import JSONObject, mapping, text
 from webhook.policy.crd import GROUP, PLURALS, VERSION
@@ -184,8 +184,9 @@ class Merged:
 class Merging:
     """Compiles files and resources together, and remembers the last good version of each."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, pause: Pause = no_pause) -> None:
         self._path: Final = path
+        self._pause: Final = pause
         self._good_files: Files | None = None
         self._good: dict[Key, Resource] = {}
 
@@ -194,7 +195,7 @@ class Merging:
 
         The digest is that of the files as they are, good or bad.
         """
-        return self.merge(read(self._path), resources)
+        return self.merge(read(self._path, pause=self._pause), resources)
 
     def merge(self, files: Files | str, resources: Sequence[Resource]) -> Merged:
         """As ``load``, with files that have been read, or why there are none."""
@@ -203,7 +204,7 @@ class Merging:
         self._good = {
             key: good for key, good in self._good.items() if key in now and now[key].uid == good.uid
         }
-        alone = compile_files(self._path, files, ())
+        alone = compile_files(self._path, files, (), self._pause)
         used = files
         if alone.ruleset is None and self._good_files is not None:
             used = self._good_files
@@ -225,7 +226,7 @@ class Merging:
         problems: dict[Key, tuple[PolicyFileProblem, ...]] = {}
         while True:
             documents = [(resource.where, resource.document) for resource in chosen.values()]
-            loaded = compile_files(self._path, files, documents)
+            loaded = compile_files(self._path, files, documents, self._pause)
             bad = {
                 key: found
                 for key, resource in chosen.items()
