@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import inspect
 import json
 import re
@@ -18,8 +17,9 @@ import webhook.checks
 from webhook.checks import CHECKS as ALL_CHECKS
 from webhook.kube.pod import Pod
 from webhook.policy.problems import InvalidPolicy
-from webhook.policy.rule import Check, NoParameters, Strict
+from webhook.policy.rule import Check, NoParameters
 from webhook.policy.schema import parameters_schema
+from webhook.policy.strict import Strict
 from webhook.policy.validation import validate_parameters
 
 from .pods import JUNK, catalog, compiled, container, spec
@@ -51,7 +51,7 @@ def sections(check: type[Check]) -> dict[str, str]:
 
 
 def settings_of(check: type[Check]) -> list[type[Any]]:
-    """The dataclasses that a check's parameters are made of."""
+    """The classes that a check's parameters are made of."""
     made = [check.Parameters]
     module = inspect.getmodule(check)
     made += [
@@ -128,11 +128,10 @@ def test_a_checks_title_is_one_line(check: type[Check]) -> None:
 
 
 @each_check
-def test_parameters_are_frozen_and_slotted(check: type[Check]) -> None:
+def test_parameters_are_frozen_and_strict(check: type[Check]) -> None:
     for kind in settings_of(check):
-        assert dataclasses.is_dataclass(kind)
-        assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # typeshed keeps it private
-        assert "__slots__" in vars(kind)
+        assert issubclass(kind, Strict)
+        assert kind.__struct_config__.frozen
 
 
 @each_check

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from msgspec import to_builtins
 
 from webhook.kube.path import MISSING, Path, lookup, parse
 from webhook.policy import model
@@ -17,6 +17,7 @@ from webhook.policy.case import PolicyCase
 from webhook.policy.findings import Action
 from webhook.policy.model import AcceleratorCatalog, Policy
 from webhook.policy.problems import InvalidPolicy, Problem
+from webhook.policy.strict import Strict
 from webhook.policy.validation import validate_document, validate_policy
 
 FULL: dict[str, Any] = {
@@ -109,24 +110,33 @@ def problems_of(document: Any) -> tuple[Problem, ...]:
     return ()
 
 
-def problems(document: Any, kind: type[BaseModel] = Policy) -> list[str]:
+def problems(document: Any, kind: type[Strict] = Policy) -> list[str]:
     with pytest.raises(InvalidPolicy) as raised:
         validate_document(kind, document)
     return [str(problem) for problem in raised.value.problems]
+
+
+def within(written: Any, read: Any) -> bool:
+    """Whether what is written is in what was read, which has more: what holds by default."""
+    if isinstance(written, dict):
+        return all(key in read and within(value, read[key]) for key, value in written.items())
+    if isinstance(written, list):
+        return len(written) == len(read) and all(map(within, written, read))
+    return bool(written == read)
 
 
 def test_full_policy_is_read_as_it_is_written() -> None:
     policy = validate_policy(FULL)
     assert policy.spec.action is Action.WARN
     assert policy.spec.exceptions[0].expires == date(2027, 3, 31)
-    assert policy.model_dump(mode="json", by_alias=True, exclude_unset=True) == FULL
+    assert within(FULL, to_builtins(policy))
 
 
 def test_defaults_are_those_that_the_documentation_promises() -> None:
     spec = validate_policy(SMALLEST).spec
     assert (spec.action, spec.failurePolicy, spec.mutate, spec.exceptions) == ("Enforce", "Fail", [], [])
     assert (spec.match.operations, spec.match.accelerators, spec.match.kinds) == (
-        ["CREATE", "UPDATE"],
+        ("CREATE", "UPDATE"),
         "Any",
         [],
     )
@@ -287,18 +297,16 @@ def test_catalog_and_case_are_documents_too() -> None:
 
 def test_models_cannot_be_changed() -> None:
     policy = validate_policy(SMALLEST)
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(AttributeError, match="immutable"):
         policy.spec.action = Action.AUDIT  # type: ignore[misc]  # the point of the test
 
 
-def all_models() -> list[type[BaseModel]]:
-    return [
-        value for value in vars(model).values() if isinstance(value, type) and issubclass(value, model.Model)
-    ]
+def all_models() -> list[type[Strict]]:
+    return [value for value in vars(model).values() if isinstance(value, type) and issubclass(value, Strict)]
 
 
 @pytest.mark.parametrize("cls", all_models(), ids=lambda cls: cls.__name__)
-def test_every_model_refuses_unknown_fields(cls: type[BaseModel]) -> None:
+def test_every_model_refuses_unknown_fields(cls: type[Strict]) -> None:
     with pytest.raises(InvalidPolicy) as raised:
         validate_document(cls, {"surely-unknown": 1})
     assert any(problem.on_key and problem.path == ("surely-unknown",) for problem in raised.value.problems)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
-from pydantic import BaseModel
+from msgspec import structs
 
 from tests.policy.test_model import FULL, SMALLEST, all_paths, with_change
 from tests.support import POLICIES, REPOSITORY
@@ -25,6 +24,7 @@ from webhook.policy.descriptions import field_descriptions
 from webhook.policy.problems import InvalidPolicy
 from webhook.policy.rule import Rule
 from webhook.policy.schema import parameters_schema, policy_schema
+from webhook.policy.strict import Strict
 from webhook.policy.validation import validate_parameters, validate_policy
 
 SCHEMA = policy_schema(MUTATIONS, CHECKS)
@@ -107,8 +107,8 @@ def test_every_field_is_described(name: str) -> None:
 def test_parameters_of_every_rule_have_a_schema_that_names_and_describes_them(rule: type[Rule]) -> None:
     schema = parameters_schema(rule)
     assert schema["additionalProperties"] is False
-    assert len(schema["properties"]) == len(fields(rule.Parameters))
-    assert len(field_descriptions(rule.Parameters)) == len(fields(rule.Parameters))
+    assert schema["properties"].keys() == set(rule.Parameters.__struct_encode_fields__)
+    assert field_descriptions(rule.Parameters).keys() == set(rule.Parameters.__struct_fields__)
 
 
 # --- laws ------------------------------------------------------------------------------------------------
@@ -181,12 +181,12 @@ def test_a_kind_of_ours_is_ours_whatever_its_version() -> None:
     assert errors({**SMALLEST, "apiVersion": "gpuward.dev/v1", "kind": "Polici"})
 
 
-def _models(kind: Any, seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
+def _models(kind: Any, seen: set[type[Strict]]) -> set[type[Strict]]:
     """A model and all models in its fields."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in seen:
+    if isinstance(kind, type) and issubclass(kind, Strict) and kind not in seen:
         seen.add(kind)
-        for field in kind.model_fields.values():
-            _models(field.annotation, seen)
+        for field in structs.fields(kind):
+            _models(field.type, seen)
     for argument in get_args(kind):
         _models(argument, seen)
     return seen
@@ -194,10 +194,10 @@ def _models(kind: Any, seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
 
 def test_what_models_check_across_fields_the_api_server_checks_too() -> None:
     """A model with a validator of its own has CEL in ``crd.VALIDATIONS``; tests/e2e/test_crds.py tries it."""
-    models: set[type[BaseModel]] = set()
+    models: set[type[Strict]] = set()
     for model in crd.MODELS:
         _models(model, models)
-    checking = {model for model in models if model.__pydantic_decorators__.model_validators}
+    checking = {model for model in models if "__post_init__" in vars(model)}
     assert checking == set(crd.VALIDATIONS)
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import annotated_types
 import pytest
+from msgspec import field
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import PydanticKnownError, core_schema
 
 from webhook.kube.path import Path
 from webhook.kube.pod import Pod
 from webhook.policy.findings import Violation
+from webhook.policy.mistakes import _in_our_words
 from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
 from webhook.policy.rule import Check, NoParameters, ParameterError, Rule
-from webhook.policy.validation import _in_our_words, validate_parameters
+from webhook.policy.strict import Strict
+from webhook.policy.validation import validate_parameters
 
 
 class Color(StrEnum):
@@ -25,14 +27,12 @@ class Color(StrEnum):
     GREEN = "green"
 
 
-@dataclass(frozen=True, slots=True)
-class Inner:
+class Inner(Strict, frozen=True):
     cpu: str = ""
     count: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameters:
+class Parameters(Strict, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
     inner: Inner | None = None
     inners: tuple[Inner, ...] = ()
@@ -51,15 +51,10 @@ class Parameters:
     anything: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Needy:
+class Needy(Strict, frozen=True, kw_only=True, rename={"unusualName": "unusual-name"}):
     must: str
     """Required."""
     unusualName: str = ""  # noqa: N815 - as fields of Kubernetes are written
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {
-        "alias_generator": lambda name: {"unusualName": "unusual-name"}.get(name, name)
-    }
 
     def __post_init__(self) -> None:
         if self.must == "no":

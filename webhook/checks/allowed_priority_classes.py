@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from webhook.checks.wording import listed, short
 from webhook.kube.shape import text
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Listed
-from webhook.policy.rule import Check, Context, ParameterError, Strict
+from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Pod
@@ -46,8 +46,7 @@ class AllowedPriorityClasses(Check):
     title = "Pods use allowed priority classes"
     severity = Severity.MEDIUM
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``allowed-priority-classes``."""
 
         names: tuple[str, ...]

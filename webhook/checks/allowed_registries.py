@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Final
-
-from annotated_types import MinLen
 
 from webhook.checks.images import images, place
 from webhook.checks.wording import listed, short
 from webhook.kube.image import DEFAULT_REGISTRY, ImageError, parse_image
+from webhook.policy.constraints import MinLen
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.rule import Check, Context, ParameterError, Strict
+from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Pod
@@ -56,8 +55,7 @@ class AllowedRegistries(Check):
     title = "Images come from allowed registries"
     severity = Severity.HIGH
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``allowed-registries``."""
 
         registries: Annotated[tuple[str, ...], MinLen(1)]

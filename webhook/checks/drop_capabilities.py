@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from webhook.checks.wording import container_called, listed, plural, short
@@ -11,7 +10,8 @@ from webhook.kube.quantity import quantity_or_none
 from webhook.kube.shape import mapping, strings
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.problems import did_you_mean
-from webhook.policy.rule import Check, Context, ParameterError, Strict
+from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.accelerators import Catalog
@@ -100,8 +100,7 @@ class DropCapabilities(Check):
     title = "Containers drop all capabilities"
     severity = Severity.MEDIUM
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``drop-capabilities``."""
 
         allowedAdd: tuple[str, ...] = ()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
-
-from annotated_types import Ge, MinLen
 
 from webhook.checks.wording import number, short
 from webhook.kube.names import annotation_key_problem
 from webhook.kube.path import Path
 from webhook.kube.quantity import quantity_or_none
+from webhook.policy.constraints import Ge, MinLen
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.rule import Context, ObjectCheck, ParameterError, Strict
+from webhook.policy.rule import Context, ObjectCheck, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.object import Object
@@ -72,8 +71,7 @@ class HorizontalAutoscalerBounds(ObjectCheck):
     severity = Severity.MEDIUM
     kinds = (("autoscaling", "HorizontalPodAutoscaler"), ("keda.sh", "ScaledObject"))
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``horizontal-autoscaler-bounds``."""
 
         minReplicas: Annotated[int, Ge(0)] = 0

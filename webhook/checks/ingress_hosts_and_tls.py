@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
-
-from annotated_types import MinLen
 
 from webhook.checks.wording import listed, short
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject, indexed, strings, text
+from webhook.policy.constraints import MinLen
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Names
-from webhook.policy.rule import Context, ObjectCheck, Strict
+from webhook.policy.rule import Context, ObjectCheck
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.object import Object
@@ -56,8 +55,7 @@ class IngressHostsAndTls(ObjectCheck):
     severity = Severity.MEDIUM
     kinds = (("networking.k8s.io", "Ingress"), ("extensions", "Ingress"))
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``ingress-hosts-and-tls``."""
 
         allowWildcardHosts: bool = False

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
-
-from annotated_types import MinLen
 
 from webhook.checks.wording import listed, short
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject, indexed, indexed_strings, items, mapping, text
+from webhook.policy.constraints import MinLen
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Listed, Names
-from webhook.policy.rule import Context, ObjectCheck, Strict
+from webhook.policy.rule import Context, ObjectCheck
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.object import Object
@@ -107,8 +106,7 @@ class KarpenterNodePools(ObjectCheck):
     severity = Severity.HIGH
     kinds = (("karpenter.sh", "NodePool"), ("karpenter.sh", "Provisioner"))
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``karpenter-node-pools``."""
 
         pools: Literal["Accelerators", "All"] = "Accelerators"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge
-
 from webhook.checks.wording import container_called, number, short
+from webhook.policy.constraints import Ge
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Names
-from webhook.policy.rule import Check, Context, ParameterError, Strict
+from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Container, Pod
@@ -56,8 +55,7 @@ class MaxAccelerators(Check):
     title = "Pods stay below a number of accelerators"
     severity = Severity.MEDIUM
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``max-accelerators``. At least one of the bounds is needed."""
 
         perContainer: Annotated[int, Ge(0)] | None = None

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
-
-from annotated_types import MinLen
 
 from webhook.checks.wording import listed, short
 from webhook.kube.names import label_key_problem
+from webhook.policy.constraints import MinLen
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Names
-from webhook.policy.rule import Context, ObjectCheck, ParameterError, Strict
+from webhook.policy.rule import Context, ObjectCheck, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.object import Object
@@ -47,8 +46,7 @@ class MonitorReleaseLabel(ObjectCheck):
     severity = Severity.LOW
     kinds = (("monitoring.coreos.com", "PodMonitor"), ("monitoring.coreos.com", "ServiceMonitor"))
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``monitor-release-label``."""
 
         key: Annotated[str, MinLen(1)] = "release"

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
-
-from annotated_types import Ge, Le, MinLen
 
 from webhook.checks.wording import listed, short
 from webhook.kube.names import NAMESPACE_NAME_LABEL, label_key_problem, label_value_problem
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject, items, mapping, strings
+from webhook.policy.constraints import Ge, Le, MinLen
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Listed
 from webhook.policy.problems import did_you_mean
-from webhook.policy.rule import Context, ObjectCheck, ParameterError, Strict
+from webhook.policy.rule import Context, ObjectCheck, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.object import Object
 
 
-@dataclass(frozen=True, slots=True)
-class Tier(Strict):
+class Tier(Strict, frozen=True):
     """One tier, and whom its pods may talk to."""
 
     name: Annotated[str, MinLen(1)]
@@ -104,8 +102,7 @@ class NetworkPolicyIsolation(ObjectCheck):
     severity = Severity.HIGH
     kinds = (("networking.k8s.io", "NetworkPolicy"), ("extensions", "NetworkPolicy"))
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``network-policy-isolation``."""
 
         key: Annotated[str, MinLen(1)] = "tier"

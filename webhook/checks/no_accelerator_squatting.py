@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from webhook.checks.wording import short
@@ -11,7 +10,8 @@ from webhook.kube.names import label_key_problem
 from webhook.kube.shape import JSONObject, indexed, items, text
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.problems import did_you_mean
-from webhook.policy.rule import Check, Context, ParameterError, Strict
+from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Pod
@@ -61,8 +61,7 @@ class NoAcceleratorSquatting(Check):
     title = "Pods without accelerators stay off accelerator nodes"
     severity = Severity.HIGH
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``no-accelerator-squatting``."""
 
         allowDaemonSets: bool = False

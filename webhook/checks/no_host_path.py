@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NamedTuple
-
-from annotated_types import MinLen
 
 from webhook.checks.wording import container_called, listed, short
 from webhook.kube.shape import indexed, mapping, text
+from webhook.policy.constraints import MinLen
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.rule import Check, Context, ParameterError, Strict
+from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Pod
 
 
-@dataclass(frozen=True, slots=True)
-class AllowedHostPath(Strict):
+class AllowedHostPath(Strict, frozen=True):
     """A directory of the node that may be mounted, with all that is below it."""
 
     pathPrefix: Annotated[str, MinLen(1)]
@@ -66,8 +64,7 @@ class NoHostPath(Check):
     title = "Pods do not mount the host's directories"
     severity = Severity.HIGH
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``no-host-path``."""
 
         allowed: tuple[AllowedHostPath, ...] = ()

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from annotated_types import MinLen
-
 from webhook.checks.wording import container_called, short
 from webhook.kube.shape import indexed, mapping, text
+from webhook.policy.constraints import MinLen
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Listed
-from webhook.policy.rule import Check, Context, Strict
+from webhook.policy.rule import Check, Context
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Container, Pod
@@ -64,8 +63,7 @@ class NoSecretsInEnvironment(Check):
     title = "Containers get secrets as files, not in the environment"
     severity = Severity.MEDIUM
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``no-secrets-in-environment``."""
 
         allowedSecrets: tuple[Annotated[str, MinLen(1)], ...] = ()

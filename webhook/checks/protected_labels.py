@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import MinLen
-
 from webhook.checks.wording import short
+from webhook.policy.constraints import MinLen
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Names
-from webhook.policy.rule import Context, ObjectCheck, ParameterError, Strict
+from webhook.policy.rule import Context, ObjectCheck, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.object import Object
@@ -47,8 +46,7 @@ class ProtectedLabels(ObjectCheck):
     severity = Severity.CRITICAL
     kinds = (("", "Namespace"),)
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``protected-labels``."""
 
         keys: tuple[Annotated[str, MinLen(1)], ...] = ("gpuward.dev/*",)

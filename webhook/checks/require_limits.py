@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +11,8 @@ from webhook.kube.quantity import quantity_or_none
 from webhook.kube.shape import JSONObject
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.problems import did_you_mean
-from webhook.policy.rule import Check, Context, ParameterError, Strict
+from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Container, Pod
@@ -57,8 +57,7 @@ class RequireLimits(Check):
     title = "Containers have resource limits"
     severity = Severity.MEDIUM
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``require-limits``."""
 
         resources: tuple[str, ...] = ("cpu", "memory")

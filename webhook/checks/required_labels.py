@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
-
-from annotated_types import MinLen
 
 from webhook.checks.wording import listed, short
 from webhook.kube.names import label_key_problem, label_value_problem
+from webhook.policy.constraints import MinLen
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.rule import Check, Context, ParameterError, Strict
+from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Pod
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 _LONGEST_VALUE: Final = 63
 
 
-@dataclass(frozen=True, slots=True)
-class RequiredLabel(Strict):
+class RequiredLabel(Strict, frozen=True):
     """One label that pods must have. Give ``pattern`` or ``allowedValues``, or neither for any value."""
 
     key: Annotated[str, MinLen(1)]
@@ -70,8 +68,7 @@ class RequiredLabels(Check):
     title = "Pods have required labels"
     severity = Severity.LOW
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``required-labels``."""
 
         labels: Annotated[tuple[RequiredLabel, ...], MinLen(1)]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
-
-from annotated_types import MinLen
 
 from webhook.checks.wording import short
 from webhook.kube.shape import JSONObject, indexed, mapping, text
+from webhook.policy.constraints import MinLen
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Listed
-from webhook.policy.rule import Context, ObjectCheck, Strict
+from webhook.policy.rule import Context, ObjectCheck
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.object import Object
@@ -52,8 +51,7 @@ class RoleBindingSubjects(ObjectCheck):
     severity = Severity.HIGH
     kinds = ((_RBAC, "ClusterRoleBinding"), (_RBAC, "RoleBinding"))
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``role-binding-subjects``."""
 
         roles: tuple[Annotated[str, MinLen(1)], ...] = ("admin", "cluster-admin")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
-
-from annotated_types import MinLen
 
 from webhook.checks.role_powers import POWERS, Power, PowerName
 from webhook.checks.wording import listed, short
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject, indexed, indexed_strings, mapping, strings, text
+from webhook.policy.constraints import MinLen
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Listed
-from webhook.policy.rule import Context, ObjectCheck, ParameterError, Strict
+from webhook.policy.rule import Context, ObjectCheck, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.object import Object
@@ -85,8 +84,7 @@ class RolePrivileges(ObjectCheck):
     severity = Severity.HIGH
     kinds = ((_RBAC, "ClusterRole"), (_RBAC, "Role"))
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``role-privileges``."""
 
         secretReaders: tuple[Annotated[str, MinLen(1)], ...] = ()

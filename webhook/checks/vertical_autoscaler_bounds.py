@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
-from annotated_types import MinLen
+from msgspec import field
 
 from webhook.checks.wording import listed, short
 from webhook.kube.path import Path, present
 from webhook.kube.quantity import QuantityError, parse_quantity, quantity_or_none
 from webhook.kube.shape import JSONObject, indexed, mapping, strings, text
+from webhook.policy.constraints import MinLen
 from webhook.policy.findings import Severity, Violation
 from webhook.policy.match import Names
-from webhook.policy.rule import Context, ObjectCheck, ParameterError, Strict
+from webhook.policy.rule import Context, ObjectCheck, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.object import Object
@@ -70,8 +71,7 @@ class VerticalAutoscalerBounds(ObjectCheck):
     severity = Severity.MEDIUM
     kinds = (("autoscaling.k8s.io", "VerticalPodAutoscaler"),)
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``vertical-autoscaler-bounds``."""
 
         minAllowed: Mapping[str, Quantity] = field(default_factory=lambda: {"cpu": "100m", "memory": "256Mi"})

@@ -134,19 +134,9 @@ class Entry:
     def _compiled(self) -> tuple[Rule, ...]:
         """Its rules, as those of admission policies match too."""
         exact = text(self.raw, "matchPolicy") == "Exact"
-        return tuple(
-            Rule(
-                NamedRuleWithOperations.model_construct(
-                    apiGroups=list(strings(rule, "apiGroups")),
-                    # matchPolicy Equivalent, the default, converts between versions.
-                    apiVersions=list(strings(rule, "apiVersions")) if exact else ["*"],
-                    operations=list(strings(rule, "operations")),
-                    resources=list(strings(rule, "resources")),
-                    scope=text(rule, "scope") or None,
-                )
-            )
-            for rule in self.rules
-        )
+        # matchPolicy Equivalent, the default, converts between versions.
+        versions = {} if exact else {"apiVersions": ["*"]}
+        return tuple(Rule(_as_admission_policies_have_it(rule | versions)) for rule in self.rules)
 
     @cached_property
     def samples(self) -> tuple[Call, ...]:
@@ -259,3 +249,14 @@ def entries_of(configuration: JSONObject) -> Iterator[Entry]:
     """The entries of one webhook configuration."""
     for index, raw in indexed(configuration, "webhooks"):
         yield Entry(configuration, index, raw)
+
+
+def _as_admission_policies_have_it(rule: JSONObject) -> NamedRuleWithOperations:
+    """A rule of a webhook. What the API server would not have taken is kept: it matches nothing."""
+    return NamedRuleWithOperations(
+        apiGroups=list(strings(rule, "apiGroups")),
+        apiVersions=list(strings(rule, "apiVersions")),
+        operations=list(strings(rule, "operations")),  # type: ignore[arg-type]  # any text
+        resources=list(strings(rule, "resources")),
+        scope=text(rule, "scope") or None,  # type: ignore[arg-type]  # as above
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec import to_builtins
+
 from webhook.engine.decision import Decision, Facts
 from webhook.engine.offline import request_for
 from webhook.engine.review import review
@@ -127,7 +129,7 @@ def _findings(spec: CaseSpec, decision: Decision) -> list[Difference]:
         match = next((finding for finding in left if _same(wanted, finding)), None)
         if match is not None:
             left.remove(match)
-        expected.append(wanted.model_dump(exclude_none=True, mode="json"))
+        expected.append(to_builtins(wanted))
         found.append(expected[-1] if match is not None else None)
     if None not in found and not left:
         return []

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from msgspec import structs
+
 from webhook.checks import CHECKS
 from webhook.engine.exceptions import check_rules, compile_exception
 from webhook.engine.ruleset import (
@@ -251,7 +253,7 @@ class _Compiler:
                 conditions.append(MatchCondition(condition.name, program))
         # With a bad kind the policy is refused in the end; the rest of it is still looked at.
         matcher = Matcher(
-            match.model_copy(update={"kinds": readable}),
+            structs.replace(match, kinds=readable),
             excludes=excludes,
             declared=self.context.workloads,
             pods=self._about_pods,

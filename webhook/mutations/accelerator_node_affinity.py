@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Annotated, Any, Final, Literal
-
-from annotated_types import Ge, Le, MinLen
 
 from webhook.kube.accelerators import Accelerator, NodeRequirement
 from webhook.kube.names import label_key_problem, label_value_problem
 from webhook.kube.path import MISSING
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject, items, mapping
+from webhook.policy.constraints import Ge, Le, MinLen
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.strict import Strict
 
 NodeOperator = Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
 
@@ -28,8 +27,7 @@ _PREFERRED: Final = (*_AFFINITY, "preferredDuringSchedulingIgnoredDuringExecutio
 _MEMO_LIMIT: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class NodeExpression(Strict):
+class NodeExpression(Strict, frozen=True):
     """A condition on the labels of nodes, for pods that request certain accelerators."""
 
     resource: Annotated[str, MinLen(1)]
@@ -43,8 +41,7 @@ class NodeExpression(Strict):
     """Values for In and NotIn, one number for Gt and Lt, none for Exists and DoesNotExist."""
 
 
-@dataclass(frozen=True, slots=True)
-class Preferred(Strict):
+class Preferred(Strict, frozen=True):
     """What the scheduler should prefer, without insisting."""
 
     weight: Annotated[int, Ge(1), Le(100)]
@@ -84,8 +81,7 @@ class AcceleratorNodeAffinity(Mutation):
     name = "accelerator-node-affinity"
     title = "Accelerator pods are sent to accelerator nodes"
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``accelerator-node-affinity``."""
 
         required: bool = True

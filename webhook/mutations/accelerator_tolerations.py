@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from webhook.kube.accelerators import Accelerator
@@ -11,13 +10,13 @@ from webhook.kube.names import label_key_problem, label_value_problem
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.strict import Strict
 
 TaintEffect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
 
 
-@dataclass(frozen=True, slots=True)
-class AdditionalTaint(Strict):
+class AdditionalTaint(Strict, frozen=True):
     """A taint that your accelerator nodes carry besides those of the accelerator catalog."""
 
     key: str
@@ -68,8 +67,7 @@ class AcceleratorTolerations(Mutation):
     name = "accelerator-tolerations"
     title = "Accelerator pods tolerate the taints of accelerator nodes"
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``accelerator-tolerations``."""
 
         additionalTaints: tuple[AdditionalTaint, ...] = ()

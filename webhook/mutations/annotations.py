@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import field
 
 from webhook.kube.names import annotation_key_problem
 from webhook.kube.path import render
 from webhook.kube.pod import Pod
 from webhook.mutations.computed import compile_texts
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.policy.cel import Scope
@@ -45,8 +47,7 @@ class Annotations(Mutation):
     name = "annotations"
     title = "Pods get annotations"
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``annotations``."""
 
         values: Mapping[str, str] = field(default_factory=dict)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
-from annotated_types import MinLen
+from msgspec import structs
 
 from webhook.kube.names import annotation_key_problem, label_key_problem, variable_name_problem
 from webhook.kube.pod import Container, Pod
 from webhook.kube.shape import JSONObject, items
 from webhook.mutations.computed import ComputedText, compile_text
 from webhook.mutations.devices import accelerator_count
+from webhook.policy.constraints import MinLen
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.policy.cel import Scope
@@ -34,8 +35,7 @@ _CPU_DIVISORS: Final = ("1m", "1")
 _BYTE_DIVISORS: Final = ("1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei")
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRef(Strict):
+class FieldRef(Strict, frozen=True):
     """A field of the pod."""
 
     fieldPath: str
@@ -44,8 +44,7 @@ class FieldRef(Strict):
     """The version of the path's schema; v1 is the only one."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceFieldRef(Strict):
+class ResourceFieldRef(Strict, frozen=True):
     """A request or limit of a container."""
 
     resource: str
@@ -56,8 +55,7 @@ class ResourceFieldRef(Strict):
     """The unit to express it in, such as ``1Mi``."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRef(Strict):
+class KeyRef(Strict, frozen=True):
     """A key of a ConfigMap or Secret in the pod's namespace."""
 
     name: Annotated[str, MinLen(1)]
@@ -69,8 +67,7 @@ class KeyRef(Strict):
     variable that is not optional does not start."""
 
 
-@dataclass(frozen=True, slots=True)
-class ValueFrom(Strict):
+class ValueFrom(Strict, frozen=True):
     """Where a value comes from: exactly one of these."""
 
     fieldRef: FieldRef | None = None
@@ -83,8 +80,7 @@ class ValueFrom(Strict):
     """A key of a Secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variable(Strict):
+class Variable(Strict, frozen=True):
     """One environment variable."""
 
     name: str
@@ -144,8 +140,7 @@ class Environment(Mutation):
     name = "environment"
     title = "Containers get environment variables"
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``environment``."""
 
         variables: Annotated[tuple[Variable, ...], MinLen(1)]
@@ -216,7 +211,7 @@ def _compile(variable: Variable, field: str, context: Context) -> _Injected:
         return _Injected(variable.name, variable.containers, None, None, computed)
     if variable.valueFrom is None:
         return _Injected(variable.name, variable.containers, variable.value, None)
-    given = [source.name for source in fields(variable.valueFrom) if getattr(variable.valueFrom, source.name)]
+    given = [name for name, source in structs.asdict(variable.valueFrom).items() if source]
     if len(given) != 1:
         raise ParameterError(
             "give exactly one of fieldRef, resourceFieldRef, configMapKeyRef and secretKeyRef",
@@ -224,8 +219,7 @@ def _compile(variable: Variable, field: str, context: Context) -> _Injected:
         )
     reference = getattr(variable.valueFrom, given[0])
     _check_reference(reference, f"{field}.valueFrom.{given[0]}")
-    written = {part.name: getattr(reference, part.name) for part in fields(reference)}
-    values = {name: value for name, value in written.items() if value is not None}
+    values = {name: value for name, value in structs.asdict(reference).items() if value is not None}
     return _Injected(variable.name, variable.containers, None, (given[0], values))
 
 

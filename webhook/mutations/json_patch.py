@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple
-
-from annotated_types import MinLen
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from webhook.kube.path import MISSING, Path, parse_json_pointer, render
 from webhook.kube.pod import Pod
 from webhook.kube.shape import JSONObject
 from webhook.mutations.computed import reads_pod, unusable
 from webhook.mutations.patching import clear_priority_of, fresh, priority_class, refuse_forbidden
+from webhook.policy.constraints import MinLen
 from webhook.policy.draft import Draft, json_equal
 from webhook.policy.places import unfit_parts_at, unfit_place
-from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.policy.cel import Program, Scope
@@ -45,17 +44,8 @@ _KEYS: Final = {
 }
 
 
-def _python_name(name: str) -> str:
-    return "from" if name == "from_" else name
-
-
-@dataclass(frozen=True, slots=True)
-class PatchOperation(Strict):
+class PatchOperation(Strict, frozen=True, rename={"from_": "from"}):
     """One operation of a JSON Patch (RFC 6902)."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = Strict.__pydantic_config__ | {
-        "alias_generator": _python_name
-    }
 
     op: PatchOp
     """add: what is absent. replace: overwrite what is there. remove: a field. copy: as add, with the value at
@@ -145,8 +135,7 @@ class JSONPatch(Mutation):
     name = "json-patch"
     title = "Pods get a JSON Patch"
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``json-patch``."""
 
         operations: Annotated[tuple[PatchOperation, ...], MinLen(1)]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import field
 
 from webhook.kube.names import label_key_problem, label_value_problem
 from webhook.kube.path import render
 from webhook.kube.pod import Pod
 from webhook.mutations.computed import compile_texts, unusable
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.policy.cel import Scope
@@ -41,8 +43,7 @@ class Labels(Mutation):
     name = "labels"
     title = "Pods get labels"
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``labels``."""
 
         values: Mapping[str, str] = field(default_factory=dict)

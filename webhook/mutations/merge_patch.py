@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import field
 
 from webhook.kube.path import MISSING, Path, render
 from webhook.kube.pod import Pod
@@ -13,14 +14,14 @@ from webhook.mutations.computed import unusable
 from webhook.mutations.patching import clear_priority_of, fresh, priority_class, refuse_forbidden
 from webhook.policy.draft import Draft
 from webhook.policy.places import unfit_parts_at
-from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.policy.cel import Program, Scope
 
 
-@dataclass(frozen=True, slots=True)
-class PodPatch(Strict):
+class PodPatch(Strict, frozen=True):
     """A part of a pod, in the pod's own shape."""
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -60,8 +61,7 @@ class MergePatch(Mutation):
     name = "merge-patch"
     title = "Pods get a merge patch"
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``merge-patch``."""
 
         patch: PodPatch | None = None

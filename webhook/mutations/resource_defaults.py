@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from msgspec import field
 
 from webhook.kube.names import label_key_problem
 from webhook.kube.path import render
@@ -14,7 +15,8 @@ from webhook.kube.quantity import QuantityError, multiply_quantity, parse_quanti
 from webhook.mutations.devices import MOST_ACCELERATORS, accelerator_count
 from webhook.policy.draft import Draft
 from webhook.policy.problems import did_you_mean
-from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.strict import Strict
 
 # As Kubernetes takes them: text, or a bare number.
 Quantity = str | int | float
@@ -29,14 +31,8 @@ def _resource_name(name: str) -> str:
     return "ephemeral-storage" if name == "ephemeralStorage" else name
 
 
-_CONFIG: Final = Strict.__pydantic_config__ | {"alias_generator": _resource_name}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PerAccelerator(Strict):
+class PerAccelerator(Strict, frozen=True, kw_only=True, rename=_resource_name):
     """Defaults for one accelerator; a container that requests several gets as many times as much."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
 
     cpu: Quantity | None = None
     """CPU, as request and as limit."""
@@ -98,11 +94,8 @@ class ResourceDefaults(Mutation):
     name = "resource-defaults"
     title = "Containers get default requests and limits"
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True, kw_only=True, rename=_resource_name):
         """Settings of ``resource-defaults``."""
-
-        __pydantic_config__: ClassVar[dict[str, Any]] = _CONFIG
 
         cpu: Quantity | None = None
         """CPU, as request and as limit."""

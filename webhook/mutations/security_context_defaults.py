@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from webhook.kube.pod import Container, Pod
 from webhook.kube.shape import JSONObject, items, mapping, strings
 from webhook.policy.draft import Draft
-from webhook.policy.rule import Context, Mutation, ParameterError, Strict
+from webhook.policy.rule import Context, Mutation, ParameterError
+from webhook.policy.strict import Strict
 
 _OS_LABELS: Final = ("kubernetes.io/os", "beta.kubernetes.io/os")
 
@@ -58,8 +58,7 @@ class SecurityContextDefaults(Mutation):
     name = "security-context-defaults"
     title = "Pods get safe security settings"
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``security-context-defaults``: which defaults are filled in."""
 
         disallowPrivilegeEscalation: bool = True

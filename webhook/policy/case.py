@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import model_validator
+from msgspec import field
 
 from webhook.policy.findings import Action, Mode
-from webhook.policy.model import FieldPath, Model, NonEmpty
+from webhook.policy.model import FieldPath, NonEmpty
 from webhook.policy.rule import ParameterError
+from webhook.policy.strict import Strict
 
 _KINDS_AROUND = ("Namespace", "ResourceClaim", "ResourceClaimTemplate")
 
 
-class ExpectedFinding(Model):
+class ExpectedFinding(Strict, frozen=True, kw_only=True, omit_defaults=True):
     """A finding that must be there. What is not given is not compared."""
 
     rule: NonEmpty
@@ -31,16 +32,16 @@ class ExpectedFinding(Model):
     """A text the message contains."""
 
 
-class CaseUser(Model):
+class CaseUser(Strict, frozen=True, kw_only=True):
     """Who makes the request."""
 
     name: str = "developer"
     """The user name."""
-    groups: list[str] = ["system:authenticated"]
+    groups: list[str] = field(default_factory=lambda: ["system:authenticated"])
     """The user's groups."""
 
 
-class CaseNamespace(Model):
+class CaseNamespace(Strict, frozen=True, kw_only=True):
     """The namespace of the request."""
 
     name: NonEmpty = "default"
@@ -49,7 +50,7 @@ class CaseNamespace(Model):
     """Its labels."""
 
 
-class CaseSpec(Model):
+class CaseSpec(Strict, frozen=True, kw_only=True):
     """An object, the circumstances, and what must come of it."""
 
     expect: Literal["allow", "deny", "mutate", "warn"]
@@ -88,33 +89,27 @@ class CaseSpec(Model):
     breakGlass: NonEmpty | None = None
     """The break-glass entry by which the object passes."""
 
-    @model_validator(mode="after")
-    def _resource_has_its_version(self) -> CaseSpec:
+    def __post_init__(self) -> None:
         if self.resource and (self.resource.count("/") not in (1, 2) or not all(self.resource.split("/"))):
             raise ParameterError(
                 "must be a resource with its version, such as apps/v1/deployments", "resource"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _objects_tell_something(self) -> CaseSpec:
         for i, obj in enumerate(self.objects):
             if obj.get("kind") not in _KINDS_AROUND:
                 kinds = ", ".join(_KINDS_AROUND)
                 raise ParameterError(
                     f"must be an object of kind {kinds}; nothing else is looked at", f"objects[{i}]"
                 )
-        return self
 
 
-class CaseMetadata(Model):
+class CaseMetadata(Strict, frozen=True, kw_only=True):
     """What the case is called."""
 
     name: NonEmpty
     """A sentence that says what happens."""
 
 
-class PolicyCase(Model):
+class PolicyCase(Strict, frozen=True, kw_only=True):
     """One example with the decision it must get."""
 
     apiVersion: Literal["gpuward.dev/v1alpha1"]

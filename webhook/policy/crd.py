@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -27,6 +27,7 @@ from webhook.policy.model import (
     WorkloadCatalog,
 )
 from webhook.policy.schema import SchemaGenerator
+from webhook.policy.strict import Strict
 
 GROUP, VERSION = API_VERSION.split("/")
 
@@ -41,7 +42,7 @@ PLURALS: Final[Mapping[str, str]] = {
 Who may break the glass stays with those who run the webhook: in files.
 """
 
-MODELS: Final[tuple[type[BaseModel], ...]] = (Policy, PolicyException, AcceleratorCatalog, WorkloadCatalog)
+MODELS: Final[tuple[type[Strict], ...]] = (Policy, PolicyException, AcceleratorCatalog, WorkloadCatalog)
 """Their models."""
 
 _SHORT_NAMES: Final = {
@@ -56,7 +57,7 @@ _SHORT_NAMES: Final = {
 _MOST_ENTRIES: Final = 256
 
 # What the models' own validators check, as the API server can check it. A test holds the two together.
-VALIDATIONS: Final[Mapping[type[BaseModel], tuple[tuple[str, str], ...]]] = {
+VALIDATIONS: Final[Mapping[type[Strict], tuple[tuple[str, str], ...]]] = {
     LabelSelectorRequirement: (
         (
             "!(self.operator in ['In', 'NotIn']) || (has(self.values) && size(self.values) > 0)",
@@ -96,7 +97,7 @@ def custom_resource_definitions() -> list[JSONObject]:
     return [_definition(model) for model in MODELS]
 
 
-def _definition(model: type[BaseModel]) -> JSONObject:
+def _definition(model: type[Strict]) -> JSONObject:
     kind = model.__name__
     plural = PLURALS[kind]
     return {
@@ -163,8 +164,8 @@ def _columns(kind: str) -> list[JSONObject]:
 class _Generator(SchemaGenerator):
     """Adds what the API server is to check across fields."""
 
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        written = super().model_schema(schema)
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
+        written = super().typed_dict_schema(schema)
         rules = VALIDATIONS.get(schema["cls"], ())
         if rules:
             written["x-kubernetes-validations"] = [
@@ -173,7 +174,7 @@ class _Generator(SchemaGenerator):
         return written
 
 
-def _schema(model: type[BaseModel]) -> JSONObject:
+def _schema(model: type[Strict]) -> JSONObject:
     generated = TypeAdapter(model).json_schema(schema_generator=_Generator)
     definitions = generated.get("$defs", {})
     written = _structural(generated, definitions)

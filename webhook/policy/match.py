@@ -235,7 +235,7 @@ class Matcher:
         self._any_kind = excludes and not self.kinds
         self._pods = pods
         self._object_kinds = frozenset(object_kinds)
-        unwritten = excludes and "operations" not in match.model_fields_set
+        unwritten = excludes and not match.names_operations
         self._operations: frozenset[str] = frozenset({"*"} if unwritten else match.operations)
         self._namespaces = Names(match.namespaces)
         self._names = Names(match.names)

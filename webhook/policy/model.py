@@ -8,45 +8,37 @@ policies (admissionregistration.k8s.io/v1) wherever those have one.
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from msgspec import field
 
+from webhook.policy.constraints import MaxLen, MinLen, Pattern
 from webhook.policy.findings import Action, Severity
+from webhook.policy.strict import Strict
 
 API_VERSION: Literal["gpuward.dev/v1alpha1"] = "gpuward.dev/v1alpha1"
 
-# Each pattern has its explanation in webhook.policy.validation.
+# Each pattern has its explanation in webhook.policy.mistakes.
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 REASON_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 FIELD_PATTERN = r"^([^.\[\]]+|\[[^\[\]]+\])(\.[^.\[\]]+|\[[^\[\]]+\])*$"
 IDENTIFIER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=253)]
-NonEmpty = Annotated[str, StringConstraints(min_length=1)]
-FieldPath = Annotated[str, StringConstraints(pattern=FIELD_PATTERN)]
+Name = Annotated[str, Pattern(NAME_PATTERN), MaxLen(253)]
+NonEmpty = Annotated[str, MinLen(1)]
+FieldPath = Annotated[str, Pattern(FIELD_PATTERN)]
 
 
-class Model(BaseModel):
-    """What all parts share: unknown fields are errors. The docstrings of fields are their descriptions in the
-    schema.
-
-    Validators are built when they are first needed: a policy set rarely needs all of them.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class LabelSelectorRequirement(Model):
+class LabelSelectorRequirement(Strict, frozen=True, kw_only=True, omit_defaults=True):
     """One condition on a label."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
+    __pydantic_config__ = {
+        "json_schema_extra": {
             "if": {"properties": {"operator": {"enum": ["In", "NotIn"]}}, "required": ["operator"]},
             "then": {"required": ["values"], "properties": {"values": {"minItems": 1}}},
             "else": {"properties": {"values": {"maxItems": 0}}},
         }
-    )
+    }
 
     key: NonEmpty
     """The label's key."""
@@ -55,16 +47,14 @@ class LabelSelectorRequirement(Model):
     values: list[str] = []
     """Values for In and NotIn; none for Exists and DoesNotExist."""
 
-    @model_validator(mode="after")
-    def _values_fit_operator(self) -> LabelSelectorRequirement:
+    def __post_init__(self) -> None:
         if self.operator in ("In", "NotIn") and not self.values:
             raise ValueError(f"operator {self.operator} needs at least one value")
         if self.operator in ("Exists", "DoesNotExist") and self.values:
             raise ValueError(f"operator {self.operator} takes no values")
-        return self
 
 
-class LabelSelector(Model):
+class LabelSelector(Strict, frozen=True, kw_only=True, omit_defaults=True):
     """A Kubernetes label selector; all conditions must hold, an empty one selects everything."""
 
     matchLabels: dict[str, str] = {}
@@ -73,7 +63,7 @@ class LabelSelector(Model):
     """Further conditions on labels."""
 
 
-class Condition(Model):
+class Condition(Strict, frozen=True, kw_only=True):
     """A CEL expression that must be true for the policy to apply (``matchConditions`` in Kubernetes)."""
 
     name: NonEmpty
@@ -83,24 +73,28 @@ class Condition(Model):
     bool."""
 
 
-class Variable(Model):
+class Variable(Strict, frozen=True, kw_only=True):
     """A named CEL expression, for others to use as ``variables.NAME``. Evaluated when it is used, and
     once."""
 
-    name: Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
+    name: Annotated[str, Pattern(IDENTIFIER_PATTERN)]
     """The name, a CEL identifier."""
     expression: NonEmpty
     """CEL; may use variables defined before it."""
 
 
-class Match(Model):
+# What an author writes is another tuple, even where it says the same.
+_OPERATIONS: Final = ("CREATE", "UPDATE")
+
+
+class Match(Strict, frozen=True, kw_only=True):
     """Which requests and pods a policy is about. Every part that is given must hold."""
 
     kinds: list[NonEmpty] = []
     """Kinds as ``Pod``, ``apps/v1/Deployment``, ``batch/*/Job`` or ``*``. Without it, what the rules judge:
     every pod and every pod template inside a workload, and for checks of other objects the kinds they are
     about."""
-    operations: list[Literal["CREATE", "UPDATE", "DELETE", "CONNECT", "*"]] = ["CREATE", "UPDATE"]
+    operations: tuple[Literal["CREATE", "UPDATE", "DELETE", "CONNECT", "*"], ...] = _OPERATIONS
     """What is being done to the object."""
     namespaces: list[NonEmpty] = []
     """Names of namespaces, or globs over them (``team-*``). Objects without a namespace match none."""
@@ -119,8 +113,13 @@ class Match(Model):
     conditions: list[Condition] = []
     """CEL conditions, all of which must be true."""
 
+    @property
+    def names_operations(self) -> bool:
+        """Whether the operations are written, be they those that hold without it."""
+        return self.operations is not _OPERATIONS
 
-class ExceptionMatch(Model):
+
+class ExceptionMatch(Strict, frozen=True, kw_only=True):
     """Which objects an exception is for. Every part that is given must hold."""
 
     kinds: list[NonEmpty] = []
@@ -142,7 +141,7 @@ class ExceptionMatch(Model):
     """Groups, or globs over them."""
 
 
-class InlineException(Model):
+class InlineException(Strict, frozen=True, kw_only=True):
     """Objects that need not follow some of the policy's rules: why, and until when."""
 
     name: Name
@@ -157,7 +156,7 @@ class InlineException(Model):
     """The rules it excepts from: their names, or globs over them. Without it, all of the policy."""
 
 
-class MutateRule(Model):
+class MutateRule(Strict, frozen=True, kw_only=True):
     """One mutation."""
 
     rule: NonEmpty
@@ -166,7 +165,7 @@ class MutateRule(Model):
     """The mutation's settings."""
 
 
-class ValidateRule(Model):
+class ValidateRule(Strict, frozen=True, kw_only=True):
     """One check: a rule of the library, or a CEL expression."""
 
     rule: NonEmpty | None = None
@@ -180,7 +179,7 @@ class ValidateRule(Model):
     """What to tell the author of the object when the expression is false."""
     messageExpression: NonEmpty | None = None
     """CEL that gives the message; ``message`` is the fallback."""
-    reason: Annotated[str, StringConstraints(pattern=REASON_PATTERN)] | None = None
+    reason: Annotated[str, Pattern(REASON_PATTERN)] | None = None
     """A stable identifier for findings of the expression."""
     field: FieldPath | None = None
     """The path the expression is about, such as ``spec.priorityClassName``."""
@@ -191,8 +190,7 @@ class ValidateRule(Model):
     severity: Severity | None = None
     """In place of the policy's own severity."""
 
-    @model_validator(mode="after")
-    def _one_or_the_other(self) -> ValidateRule:
+    def __post_init__(self) -> None:
         if self.expression is None:
             if self.rule is None:
                 raise ValueError("needs a `rule` or an `expression`")
@@ -201,20 +199,19 @@ class ValidateRule(Model):
                     raise ValueError(f"`{name}` goes with `expression`, not with `rule`")
         elif self.parameters:
             raise ValueError("`parameters` go with `rule`, not with `expression`")
-        return self
 
 
-class PolicySpec(Model):
+class PolicySpec(Strict, frozen=True, kw_only=True):
     """What a policy is about, what it changes and what it demands."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
+    __pydantic_config__ = {
+        "json_schema_extra": {
             "anyOf": [
                 {"required": [rules], "properties": {rules: {"minItems": 1}}}
                 for rules in ("mutate", "validate")
             ]
         }
-    )
+    }
 
     action: Action = Action.ENFORCE
     """What happens at most: Enforce rejects, Warn admits with a warning, Audit only records. The namespace's
@@ -222,7 +219,7 @@ class PolicySpec(Model):
     failurePolicy: Literal["Fail", "Ignore"] = "Fail"
     """What happens when one of the rules itself fails (a CEL evaluation error): treated as a violation, or
     recorded and passed over."""
-    match: Annotated[Match, Field(default_factory=Match)]
+    match: Match = field(default_factory=Match)
     """What the policy is about."""
     exclude: list[Match] = []
     """What it is not about: excluded is what any one of these matches."""
@@ -230,19 +227,17 @@ class PolicySpec(Model):
     """CEL expressions with a name."""
     mutate: list[MutateRule] = []
     """Changes to pods, in this order, when they are created."""
-    validate_: Annotated[list[ValidateRule], Field(alias="validate")] = []
+    validate_: list[ValidateRule] = field(default_factory=list, name="validate")
     """Checks."""
     exceptions: list[InlineException] = []
     """Who is excepted, why and until when."""
 
-    @model_validator(mode="after")
-    def _does_something(self) -> PolicySpec:
+    def __post_init__(self) -> None:
         if not self.mutate and not self.validate_:
             raise ValueError("needs at least one rule under `mutate` or `validate`")
-        return self
 
 
-class Metadata(Model):
+class Metadata(Strict, frozen=True, kw_only=True):
     """The policy's name and descriptions."""
 
     name: Name
@@ -254,7 +249,7 @@ class Metadata(Model):
     info) and ``gpuward.dev/description`` are shown to people; others are for your own use."""
 
 
-class Policy(Model):
+class Policy(Strict, frozen=True, kw_only=True):
     """A gpuward policy."""
 
     apiVersion: Literal["gpuward.dev/v1alpha1"]
@@ -267,10 +262,10 @@ class Policy(Model):
     """What the policy does."""
 
 
-class PolicyExceptionSpec(Model):
+class PolicyExceptionSpec(Strict, frozen=True, kw_only=True):
     """Objects that need not follow some rules: why, and until when."""
 
-    policies: Annotated[list[NonEmpty], Field(min_length=1)]
+    policies: Annotated[list[NonEmpty], MinLen(1)]
     """The policies it excepts from: their names, or globs over them."""
     rules: list[NonEmpty] = []
     """The rules of these policies it excepts from: their names, or globs over them. Without it, all of them."""
@@ -282,7 +277,7 @@ class PolicyExceptionSpec(Model):
     """The objects it is for."""
 
 
-class PolicyException(Model):
+class PolicyException(Strict, frozen=True, kw_only=True):
     """An exception in a file of its own, from rules of any policies of the set."""
 
     apiVersion: Literal["gpuward.dev/v1alpha1"]
@@ -295,16 +290,16 @@ class PolicyException(Model):
     """What it excepts from, and whom."""
 
 
-class BreakGlassSpec(Model):
+class BreakGlassSpec(Strict, frozen=True, kw_only=True):
     """Who is admitted in an emergency whatever the policies say, why, and until when."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
+    __pydantic_config__ = {
+        "json_schema_extra": {
             "anyOf": [
                 {"required": [who], "properties": {who: {"minItems": 1}}} for who in ("users", "groups")
             ]
         }
-    )
+    }
 
     users: list[NonEmpty] = []
     """User names, or globs over them. Accounts of the cluster (``system:...``) are matched only by what begins with
@@ -318,14 +313,12 @@ class BreakGlassSpec(Model):
     expires: date | None = None
     """The last day it holds (UTC)."""
 
-    @model_validator(mode="after")
-    def _is_for_somebody(self) -> BreakGlassSpec:
+    def __post_init__(self) -> None:
         if not self.users and not self.groups:
             raise ValueError("needs somebody under `users` or `groups`")
-        return self
 
 
-class BreakGlass(Model):
+class BreakGlass(Strict, frozen=True, kw_only=True):
     """Who may pass in an emergency. Policies only record what these users do, and change nothing of it."""
 
     apiVersion: Literal["gpuward.dev/v1alpha1"]
@@ -338,7 +331,7 @@ class BreakGlass(Model):
     """Who, why, and until when."""
 
 
-class TaintSpec(Model):
+class TaintSpec(Strict, frozen=True, kw_only=True):
     """A taint of accelerator nodes. Its value is not compared."""
 
     key: NonEmpty
@@ -347,7 +340,7 @@ class TaintSpec(Model):
     """The taint's effect."""
 
 
-class NodeRequirementSpec(Model):
+class NodeRequirementSpec(Strict, frozen=True, kw_only=True):
     """A condition on a node's label."""
 
     key: NonEmpty
@@ -358,7 +351,7 @@ class NodeRequirementSpec(Model):
     """Values, where the operator takes any."""
 
 
-class AcceleratorSpec(Model):
+class AcceleratorSpec(Strict, frozen=True, kw_only=True):
     """One family of accelerators."""
 
     name: Name
@@ -373,7 +366,7 @@ class AcceleratorSpec(Model):
     """The labels by which nodes tell that they have it."""
 
 
-class AcceleratorCatalogSpec(Model):
+class AcceleratorCatalogSpec(Strict, frozen=True, kw_only=True):
     """The accelerators of a cluster."""
 
     accelerators: list[AcceleratorSpec] = []
@@ -382,7 +375,7 @@ class AcceleratorCatalogSpec(Model):
     """Resource names (globs) of network devices whose users lock memory."""
 
 
-class PodTemplatePath(Model):
+class PodTemplatePath(Strict, frozen=True, kw_only=True):
     """One place where a kind describes pods."""
 
     path: NonEmpty
@@ -394,7 +387,7 @@ class PodTemplatePath(Model):
     object is 1."""
 
 
-class WorkloadKind(Model):
+class WorkloadKind(Strict, frozen=True, kw_only=True):
     """One kind that describes pods."""
 
     kind: NonEmpty
@@ -403,14 +396,14 @@ class WorkloadKind(Model):
     """Where its pods are. Without any, objects of the kind are taken to describe none."""
 
 
-class WorkloadCatalogSpec(Model):
+class WorkloadCatalogSpec(Strict, frozen=True, kw_only=True):
     """The workloads of a cluster."""
 
     workloads: list[WorkloadKind] = []
     """Custom resources that describe pods."""
 
 
-class WorkloadCatalog(Model):
+class WorkloadCatalog(Strict, frozen=True, kw_only=True):
     """Workloads that gpuward does not know out of the box, or knows otherwise."""
 
     apiVersion: Literal["gpuward.dev/v1alpha1"]
@@ -423,7 +416,7 @@ class WorkloadCatalog(Model):
     """The workloads."""
 
 
-class AcceleratorCatalog(Model):
+class AcceleratorCatalog(Strict, frozen=True, kw_only=True):
     """Accelerators that gpuward does not know out of the box."""
 
     apiVersion: Literal["gpuward.dev/v1alpha1"]

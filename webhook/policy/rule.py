@@ -16,6 +16,7 @@ from webhook.kube.accelerators import Catalog
 from webhook.kube.kinds import Kind
 from webhook.kube.workloads import Finders
 from webhook.policy.findings import Severity, Violation
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.object import Object
@@ -37,19 +38,7 @@ class ParameterError(ValueError):
         self.offset = offset
 
 
-@dataclass(frozen=True, slots=True)
-class Strict:
-    """Parameters of a rule, or a part of them: unknown fields are errors.
-
-    The docstrings of their fields are the descriptions in the schema and in the reference.
-    """
-
-    # Read by pydantic where it validates policy files. A plain map, so that a rule needs no pydantic.
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-
-@dataclass(frozen=True, slots=True)
-class NoParameters(Strict):
+class NoParameters(Strict, frozen=True):
     """A rule without settings."""
 
 
@@ -74,8 +63,8 @@ class Rule(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    # A frozen dataclass; its attribute docstrings describe the parameters in the schema and the reference.
-    Parameters: ClassVar[type[Any]] = NoParameters
+    # Its attribute docstrings describe the parameters in the schema and the reference.
+    Parameters: ClassVar[type[Strict]] = NoParameters
 
     def __init__(self, parameters: Any, context: Context) -> None:
         """Compile the rule.

@@ -1,16 +1,16 @@
 """The JSON Schema (2020-12) of policy files, for editors to complete and check them with.
 
-Generated from what validates policies, the pydantic models and the rules' parameters, so that it cannot
-differ from it. What JSON Schema cannot say (whether CEL compiles, whether a kind exists) only ``gpuward
-lint`` finds.
+Generated from what documents are read by, the classes of ``model`` and the rules' parameters, so that it cannot differ
+from it. What JSON Schema cannot say (whether CEL compiles, whether a kind exists) only ``gpuward lint`` finds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
-from pydantic import BaseModel, TypeAdapter
+from msgspec import to_builtins
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -30,6 +30,7 @@ from webhook.policy.model import (
     WorkloadCatalog,
 )
 from webhook.policy.rule import Mutation, NoParameters, Rule, Validation
+from webhook.policy.strict import Strict
 
 JSONSchema = dict[str, Any]
 
@@ -38,7 +39,7 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REF: Final = "#/$defs/{model}"
 
 # The kinds of documents in policy files.
-_DOCUMENTS: Final[tuple[type[BaseModel], ...]] = (
+_DOCUMENTS: Final[tuple[type[Strict], ...]] = (
     Policy,
     PolicyException,
     BreakGlass,
@@ -138,31 +139,20 @@ class SchemaGenerator(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's signature
         return False
 
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        return _described(super().model_schema(schema), schema["cls"], _no_alias)
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
+        """What a ``Strict`` class is to pydantic."""
+        return _described(super().typed_dict_schema(schema), schema["cls"])
 
-    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
-        cls = schema["cls"]
-        config = getattr(cls, "__pydantic_config__", {})
-        written = _described(
-            super().dataclass_schema(schema), cls, config.get("alias_generator") or _no_alias
-        )
-        # As validate_parameters has it, whatever the dataclass itself says.
-        return written | {"additionalProperties": False}
+    def encode_default(self, dft: Any) -> Any:
+        return super().encode_default(to_builtins(dft))
 
 
-def _no_alias(name: str) -> str:
-    return name
-
-
-def _described(schema: JsonSchemaValue, cls: type[Any], alias: Callable[[str], str]) -> JsonSchemaValue:
+def _described(schema: JsonSchemaValue, cls: type[Strict]) -> JsonSchemaValue:
     if "description" in schema:
         schema["description"] = one_paragraph(schema["description"].partition("\n\n")[0])
-    fields: dict[str, Any] = getattr(cls, "model_fields", {})
+    written = dict(zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True))
     for name, description in field_descriptions(cls).items():
-        key = (fields[name].alias or name) if name in fields else alias(name)
-        if key in schema.get("properties", {}):
-            schema["properties"][key]["description"] = description
+        schema["properties"][written[name]]["description"] = description
     return schema
 
 

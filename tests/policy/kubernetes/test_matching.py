@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from webhook.kube.resources import GroupVersionResource
 from webhook.policy.kubernetes.documents import MatchResources
 from webhook.policy.kubernetes.matching import Attributes, ResourceMatcher
+from webhook.policy.validation import validate_document
 
 PODS = GroupVersionResource("", "v1", "pods")
 WIDGETS = GroupVersionResource("example.com", "v1", "widgets")
@@ -35,7 +36,7 @@ def rule(**fields: Any) -> dict[str, Any]:
 
 
 def matcher(*rules: dict[str, Any], **fields: Any) -> ResourceMatcher:
-    return ResourceMatcher(MatchResources.model_validate({"resourceRules": list(rules), **fields}))
+    return ResourceMatcher(validate_document(MatchResources, {"resourceRules": list(rules), **fields}))
 
 
 @pytest.mark.parametrize(

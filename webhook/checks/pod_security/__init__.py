@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
-
-from annotated_types import MinLen
 
 from webhook.checks.pod_security.control import ControlId, Level, parse_version
 from webhook.checks.pod_security.exemptions import ExemptImages
 from webhook.checks.pod_security.registry import CONTROLS, controls_at
 from webhook.checks.pod_security.visitor import Visitor
+from webhook.policy.constraints import MinLen
 from webhook.policy.findings import Severity, Violation
-from webhook.policy.rule import Check, Context, ParameterError, Strict
+from webhook.policy.rule import Check, Context, ParameterError
+from webhook.policy.strict import Strict
 
 if TYPE_CHECKING:
     from webhook.kube.pod import Pod
 
 
-@dataclass(frozen=True, slots=True)
-class Exemption(Strict):
+class Exemption(Strict, frozen=True):
     """Containers that one control does not judge."""
 
     control: ControlId
@@ -113,8 +111,7 @@ class PodSecurity(Check):
     title = "Pods keep to the Pod Security Standards"
     severity = Severity.HIGH
 
-    @dataclass(frozen=True, slots=True)
-    class Parameters(Strict):
+    class Parameters(Strict, frozen=True):
         """Settings of ``pod-security``."""
 
         level: Level

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from msgspec import to_builtins
+
 from webhook.engine.exceptions import rule_names
 from webhook.engine.ruleset import CompiledPolicy
 from webhook.export.vap import variables
@@ -326,8 +328,8 @@ class _Exporter:
         except Inexpressible as reason:
             self._leave_out("", f"match: {reason}")
             return
-        namespaced = bool(match.namespaces) or bool(
-            match.namespaceSelector and match.namespaceSelector.model_fields_set
+        namespaced = bool(
+            match.namespaces or (match.namespaceSelector and to_builtins(match.namespaceSelector))
         )
         resources = object_rules(self.kinds, operations, namespaced=namespaced)
         for guess in guessed(self.kinds):
@@ -383,7 +385,7 @@ class _Exporter:
         metadata = self.policy.metadata
         constraints: JSONObject = {"resourceRules": list(resources), "matchPolicy": "Equivalent"}
         if (selector := self.policy.spec.match.namespaceSelector) is not None:
-            constraints["namespaceSelector"] = selector.model_dump(mode="json", exclude_unset=True)
+            constraints["namespaceSelector"] = to_builtins(selector)
         spec: dict[str, Any] = {
             "failurePolicy": self.policy.spec.failurePolicy,
             "matchConstraints": constraints,

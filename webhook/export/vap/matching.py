@@ -107,7 +107,7 @@ def _of_subject(match: Match, *, pods: bool) -> list[str]:
 def _block(block: Match, authors: Authors, declared: Sequence[Kind], *, pods: bool) -> list[str]:
     """All conditions of an ``exclude`` block."""
     found = _where(block, declared)
-    if "operations" in block.model_fields_set and "*" not in block.operations:
+    if block.names_operations and "*" not in block.operations:
         found.append(f"request.operation in {texts(block.operations)}")
     found += [expression for _, expression in _of_request(block)]
     found += _of_subject(block, pods=pods)

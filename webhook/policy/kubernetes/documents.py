@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from webhook.policy.model import LabelSelector, Model, NonEmpty
+from webhook.policy.model import LabelSelector, NonEmpty
+from webhook.policy.strict import Strict
 
 GROUP = "admissionregistration.k8s.io"
 
@@ -22,7 +23,7 @@ MutatingApiVersion = Literal[
 ]
 
 
-class ObjectMeta(Model):
+class ObjectMeta(Strict, frozen=True, kw_only=True):
     """The object's name, labels and annotations."""
 
     name: NonEmpty
@@ -36,7 +37,7 @@ class ObjectMeta(Model):
     """Nothing: these objects live in no namespace."""
 
 
-class NamedRuleWithOperations(Model):
+class NamedRuleWithOperations(Strict, frozen=True, kw_only=True):
     """Resources and operations. All parts must match."""
 
     apiGroups: list[str] | None = None
@@ -54,7 +55,7 @@ class NamedRuleWithOperations(Model):
     """Names of objects; without it, all."""
 
 
-class MatchResources(Model):
+class MatchResources(Strict, frozen=True, kw_only=True):
     """Which requests match. Every part that is given must hold."""
 
     resourceRules: list[NamedRuleWithOperations] | None = None
@@ -69,7 +70,7 @@ class MatchResources(Model):
     """Whether the same object in another API version matches too (``Equivalent``, the default)."""
 
 
-class ParamKind(Model):
+class ParamKind(Strict, frozen=True, kw_only=True):
     """The kind of the objects that hold parameters."""
 
     apiVersion: str | None = None
@@ -78,7 +79,7 @@ class ParamKind(Model):
     """The kind, such as ``ConfigMap``."""
 
 
-class ParamRef(Model):
+class ParamRef(Strict, frozen=True, kw_only=True):
     """Which objects hold the parameters."""
 
     name: str | None = None
@@ -91,7 +92,7 @@ class ParamRef(Model):
     """What happens where there is no such object: the policy does not apply, or it fails."""
 
 
-class MatchCondition(Model):
+class MatchCondition(Strict, frozen=True, kw_only=True):
     """A CEL expression that must be true for the policy to apply."""
 
     name: str | None = None
@@ -100,7 +101,7 @@ class MatchCondition(Model):
     """CEL over ``object``, ``oldObject``, ``request`` and, with a ``paramKind``, ``params``; gives a bool."""
 
 
-class Variable(Model):
+class Variable(Strict, frozen=True, kw_only=True):
     """A named CEL expression, for others to use as ``variables.NAME``."""
 
     name: str | None = None
@@ -109,7 +110,7 @@ class Variable(Model):
     """CEL; may use variables defined before it."""
 
 
-class Validation(Model):
+class Validation(Strict, frozen=True, kw_only=True):
     """A CEL expression that must be true."""
 
     expression: str | None = None
@@ -123,7 +124,7 @@ class Validation(Model):
     """The kind of refusal; ``Invalid`` where it is not written."""
 
 
-class AuditAnnotation(Model):
+class AuditAnnotation(Strict, frozen=True, kw_only=True):
     """A CEL expression whose text goes into the audit log."""
 
     key: str | None = None
@@ -132,7 +133,7 @@ class AuditAnnotation(Model):
     """CEL that gives the text; null and empty texts are left out."""
 
 
-class ValidatingAdmissionPolicySpec(Model):
+class ValidatingAdmissionPolicySpec(Strict, frozen=True, kw_only=True):
     """What a ValidatingAdmissionPolicy is about and what it demands."""
 
     failurePolicy: Literal["Fail", "Ignore"] | None = None
@@ -152,7 +153,7 @@ class ValidatingAdmissionPolicySpec(Model):
     """Texts for the audit log."""
 
 
-class ValidatingAdmissionPolicy(Model):
+class ValidatingAdmissionPolicy(Strict, frozen=True, kw_only=True):
     """Kubernetes' ValidatingAdmissionPolicy."""
 
     apiVersion: ApiVersion
@@ -165,7 +166,7 @@ class ValidatingAdmissionPolicy(Model):
     """What the policy does."""
 
 
-class ValidatingAdmissionPolicyBindingSpec(Model):
+class ValidatingAdmissionPolicyBindingSpec(Strict, frozen=True, kw_only=True):
     """Where a ValidatingAdmissionPolicy is in force, and what comes of its violations."""
 
     policyName: str | None = None
@@ -178,7 +179,7 @@ class ValidatingAdmissionPolicyBindingSpec(Model):
     """What comes of a violation: the request is denied, its author is warned, it is recorded."""
 
 
-class ValidatingAdmissionPolicyBinding(Model):
+class ValidatingAdmissionPolicyBinding(Strict, frozen=True, kw_only=True):
     """Kubernetes' ValidatingAdmissionPolicyBinding."""
 
     apiVersion: ApiVersion
@@ -191,7 +192,7 @@ class ValidatingAdmissionPolicyBinding(Model):
     """Where the policy is in force."""
 
 
-class ApplyConfiguration(Model):
+class ApplyConfiguration(Strict, frozen=True, kw_only=True):
     """An apply configuration, made by an expression."""
 
     expression: str | None = None
@@ -199,7 +200,7 @@ class ApplyConfiguration(Model):
     object."""
 
 
-class JSONPatch(Model):
+class JSONPatch(Strict, frozen=True, kw_only=True):
     """A JSON Patch, made by an expression."""
 
     expression: str | None = None
@@ -207,7 +208,7 @@ class JSONPatch(Model):
     RFC 6902."""
 
 
-class Mutation(Model):
+class Mutation(Strict, frozen=True, kw_only=True):
     """One change."""
 
     patchType: Literal["ApplyConfiguration", "JSONPatch"] | None = None
@@ -218,21 +219,21 @@ class Mutation(Model):
     """What to do to the object."""
 
 
-class MutatingRuleWithOperations(NamedRuleWithOperations):
+class MutatingRuleWithOperations(NamedRuleWithOperations, frozen=True, kw_only=True):
     """Resources and operations. All parts must match."""
 
     operations: list[Literal["CREATE", "UPDATE", "CONNECT", "*"]] | None = None  # type: ignore[assignment]  # fewer
     """What is being done. What is deleted cannot be changed."""
 
 
-class MutatingMatchResources(MatchResources):
+class MutatingMatchResources(MatchResources, frozen=True, kw_only=True):
     """Which requests match. Every part that is given must hold."""
 
     resourceRules: list[MutatingRuleWithOperations] | None = None  # type: ignore[assignment]  # narrower
     """Resources and operations; one of the rules must match."""
 
 
-class MutatingAdmissionPolicySpec(Model):
+class MutatingAdmissionPolicySpec(Strict, frozen=True, kw_only=True):
     """What a MutatingAdmissionPolicy is about and what it changes."""
 
     failurePolicy: Literal["Fail", "Ignore"] | None = None
@@ -252,7 +253,7 @@ class MutatingAdmissionPolicySpec(Model):
     """Whether the changes are made a second time (IfNeeded) where others may have changed the object after them."""
 
 
-class MutatingAdmissionPolicy(Model):
+class MutatingAdmissionPolicy(Strict, frozen=True, kw_only=True):
     """Kubernetes' MutatingAdmissionPolicy."""
 
     apiVersion: MutatingApiVersion
@@ -265,7 +266,7 @@ class MutatingAdmissionPolicy(Model):
     """What the policy does."""
 
 
-class MutatingAdmissionPolicyBindingSpec(Model):
+class MutatingAdmissionPolicyBindingSpec(Strict, frozen=True, kw_only=True):
     """Where a MutatingAdmissionPolicy is in force."""
 
     policyName: str | None = None
@@ -276,7 +277,7 @@ class MutatingAdmissionPolicyBindingSpec(Model):
     """Narrows what the policy is about."""
 
 
-class MutatingAdmissionPolicyBinding(Model):
+class MutatingAdmissionPolicyBinding(Strict, frozen=True, kw_only=True):
     """Kubernetes' MutatingAdmissionPolicyBinding."""
 
     apiVersion: MutatingApiVersion
