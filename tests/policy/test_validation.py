@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, get_args
 
-import annotated_types
 import pytest
 from msgspec import field
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticKnownError, core_schema
 
 from webhook.kube.path import Path
 from webhook.kube.pod import Pod
+from webhook.policy.constraints import Ge, Le, MaxLen, MinLen, Pattern
 from webhook.policy.findings import Violation
 from webhook.policy.mistakes import _in_our_words
 from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
@@ -39,13 +39,13 @@ class Parameters(Strict, frozen=True, kw_only=True):
     quantity: str | int | float | None = None
     either: Inner | str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
-    few: Annotated[tuple[str, ...], annotated_types.Len(1, 2)] = ("a",)
+    few: Annotated[tuple[str, ...], MinLen(1), MaxLen(2)] = ("a",)
     color: Color = Color.RED
     on: bool = False
-    share: Annotated[float, annotated_types.Ge(0), annotated_types.Le(1)] = 0.5
-    odd: Annotated[int, annotated_types.Gt(0), annotated_types.Lt(10)] = 1
+    share: Annotated[float, Ge(0), Le(1)] = 0.5
+    odd: Annotated[int, Field(gt=0, lt=10)] = 1
     even: Annotated[int, Field(multiple_of=2)] = 2
-    keys: Mapping[Annotated[str, StringConstraints(pattern="^[a-z]+$")], int] = field(default_factory=dict)
+    keys: Mapping[Annotated[str, Pattern("^[a-z]+$")], int] = field(default_factory=dict)
     kind: Literal["a"] = "a"
     unique: frozenset[str] = frozenset()
     anything: Any = None

@@ -10,14 +10,16 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from webhook.checks import CHECKS
 from webhook.cli.output import CLEAN, COULD_NOT_RUN, Style, add_color_argument
 from webhook.mutations import MUTATIONS
 from webhook.policy.problems import did_you_mean
 from webhook.policy.rule import ObjectCheck, Rule, Validation
-from webhook.policy.schema import JSONSchema, parameters_schema
+
+if TYPE_CHECKING:
+    from webhook.policy.schema import JSONSchema
 
 _WIDEST: Final = 110
 
@@ -66,6 +68,8 @@ def _listing(style: Style) -> Iterator[str]:
 
 
 def _explanation(rule: type[Rule], style: Style, width: int) -> Iterator[str]:
+    from webhook.policy.schema import parameters_schema  # only for one rule: the list needs no types
+
     kind = f"check, severity {rule.severity.value}" if issubclass(rule, Validation) else "mutation"
     yield f"{style.bold(rule.name)} ({kind})"
     yield rule.title
