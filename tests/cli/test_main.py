@@ -154,9 +154,7 @@ LAZY = [
     pytest.param(["explain"], (*SERVER, *EXPLAINING, "cel_expr_python", "jsonpatch"), id="explain"),
     pytest.param(["explain", "no-privileged"], (*SERVER, "cel_expr_python", "jsonpatch"), id="explain one"),
     pytest.param(["schema"], (*SERVER, "cel_expr_python", "jsonpatch"), id="schema"),
-    pytest.param(
-        ["review", "--policies", "policies", "-f", "POD"], (*SERVER, *EXPLAINING, "difflib"), id="review"
-    ),
+    pytest.param(["review", "--policies", "policies", "-f", "POD"], (*SERVER, *EXPLAINING), id="review"),
     pytest.param(["test", "policies/gpu-scheduling"], (*SERVER, *EXPLAINING), id="test"),
 ]
 

@@ -75,9 +75,9 @@ class VerticalAutoscalerBounds(ObjectCheck):
         """Settings of ``vertical-autoscaler-bounds``."""
 
         minAllowed: Mapping[str, Quantity] = field(default_factory=lambda: {"cpu": "100m", "memory": "256Mi"})
-        """The least that may be recommended, by resource. Without it, cpu: 100m and memory: 256Mi."""
+        """The least that may be recommended, by resource."""
         maxAllowed: Mapping[str, Quantity] = field(default_factory=lambda: {"cpu": "4", "memory": "8Gi"})
-        """The most that may be recommended, by resource. Without it, cpu: 4 and memory: 8Gi."""
+        """The most that may be recommended, by resource."""
         boundsInModeOff: bool = True
         """Whether an autoscaler that only recommends needs bounds too."""
         trainingKinds: tuple[Annotated[str, MinLen(1)], ...] = (
@@ -94,8 +94,7 @@ class VerticalAutoscalerBounds(ObjectCheck):
         )
         """Kinds of targets that are trainings."""
         trainingLabels: Mapping[str, str] = field(default_factory=lambda: {"tier": "ml-training"})
-        """Labels of the autoscaler that say that its target is a training; one is enough. Values may be globs.
-        Without it, tier: ml-training."""
+        """Labels of the autoscaler that say that its target is a training; one is enough. Values may be globs."""
         trainingModes: tuple[Annotated[str, MinLen(1)], ...] = ("Off", "Initial")
         """The update modes that are allowed for trainings."""
 
