@@ -24,6 +24,7 @@ from webhook.policy.findings import Action, Severity, Violation
 from webhook.policy.match import Matcher
 from webhook.policy.model import Match
 from webhook.policy.rule import Check, Context, Mutation, NoParameters, ObjectCheck
+from webhook.policy.validation import validate_document
 
 CATALOG = Catalog(
     [
@@ -126,7 +127,7 @@ class HalfCrashes(Mutation):
 
 
 def block(*, excludes: bool = False, **match: Any) -> Block:
-    return Block(Matcher(Match(**match), excludes=excludes), ())
+    return Block(Matcher(validate_document(Match, match), excludes=excludes), ())
 
 
 def policy(
