@@ -83,7 +83,7 @@ def test_a_case_that_fails_shows_the_difference(tmp_path: Path, capsys: pytest.C
   FAIL privileged passes ({root}/baseline/cases/1.yaml:2)
        outcome: expected allow, got deny
        --- findings expected
-       +++ findings as they are
+       +++ findings as seen
        @@ -1 +1,6 @@
        -[]
        +- rule: no-privileged
@@ -93,7 +93,7 @@ def test_a_case_that_fails_shows_the_difference(tmp_path: Path, capsys: pytest.C
        +  action: Enforce
        +  message: {MESSAGE}
        --- fields expected
-       +++ fields as they are
+       +++ fields as seen
        @@ -1,2 +1,2 @@
        -spec.hostNetwork: true
        +spec.hostNetwork: null

@@ -121,7 +121,7 @@ MATCHES: Mapping[str, Document] = {
     "exclude": {
         "exclude": [
             {"kinds": ["Pod"], "names": ["train-*"], "objectSelector": {"matchLabels": {"team": "vision"}}},
-            {"namespaceSelector": {"matchLabels": {"nobody": "has this"}}},
+            {"namespaceSelector": {"matchLabels": {"nobody": "has-this"}}},
             {"conditions": [{"name": "x", "expression": "object.metadata.?name.orValue('') == 'exact'"}]},
             {"accelerators": "Required", "operations": ["CREATE"]},
         ]

@@ -151,7 +151,7 @@ def _lines(difference: Difference, style: Style) -> Iterator[str]:
     if _is_short(expected) and _is_short(actual):
         yield f"{what}: expected {_shown(expected)}, got {_shown(actual)}"
     else:
-        yield from diff_lines(expected, actual, f"{what} expected", f"{what} as they are", style)
+        yield from diff_lines(expected, actual, f"{what} expected", f"{what} as seen", style)
 
 
 def _is_short(value: Any) -> bool:

@@ -41,6 +41,7 @@ from webhook.policy.rule import (
     Rule,
     Validation,
 )
+from webhook.policy.unmatchable import leaves_out_everything, unmatchable
 from webhook.policy.validation import validate_parameters, validate_policy
 
 if TYPE_CHECKING:
@@ -240,6 +241,10 @@ class _Compiler:
 
     def _block(self, match: Match, path: Path, *, excludes: bool = False) -> Block:
         readable: list[str] = []
+        self.problems += [Problem((*path, *inside), message) for inside, message in unmatchable(match)]
+        if excludes and leaves_out_everything(match):
+            message = "an empty block leaves out everything, and nothing is left to judge"
+            self.problems.append(Problem(path, message, "say what to leave out, or remove it"))
         for i, kind in enumerate(match.kinds):
             try:
                 parse_kind(kind, self.context.workloads)
@@ -341,6 +346,10 @@ class _Compiler:
         subject = rule.subject or ("Object" if self._names_other_kinds() else "Pod")
         if rule.field is not None and self._is_whole:
             self._field(rule.field, (*path, "field"), subject)
+        if rule.rule in _CHECKS:
+            message = f'"{rule.rule}" is a check of the library; beside an expression, it is the name of its findings'
+            hint = "give the expression another name, or an entry of its own"
+            self.problems.append(Problem((*path, "rule"), message, hint))
         return [
             ExpressionRule(
                 name=rule.rule or f"expression-{index}",

@@ -14,6 +14,7 @@ from webhook.kube.workloads import Finders
 from webhook.mutations import MUTATIONS
 from webhook.policy.match import Names, label_selector, parse_kind
 from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
+from webhook.policy.unmatchable import unmatchable
 from webhook.policy.validation import validate_document
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def compile_exception(
             kinds.append(parse_kind(kind, workloads))
         except ValueError as error:
             problems.append(Problem((*path, "match", "kinds", i), str(error)))
+    problems += [Problem((*path, "match", *inside), message) for inside, message in unmatchable(match)]
     return CompiledException(
         name=name,
         reason=written.reason,
