@@ -12,6 +12,9 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
+# Without bytecode every command compiles all of its source again, which takes as long as everything else it does.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test lint docs manifests types bench profile chaos simulate run pins clean
 
 help: ## show this list
