@@ -83,8 +83,18 @@ def test_paths_of_metadata_are_those_beside_the_spec_or_the_objects() -> None:
         ({"template": TEMPLATE, "replicas": "4"}, 1, ""),
         ({"template": TEMPLATE}, 1, ""),
         ({"templates": [TEMPLATE], "replicas": 4}, 1, ""),
+        ({"podSpec": {"containers": CONTAINERS}, "replicas": 4}, 4, "spec.role.replicas"),
+        ({"containers": CONTAINERS, "replicas": 4}, 1, ""),
     ],
-    ids=["beside the template", "none", "text", "not written", "beside a list"],
+    ids=[
+        "beside the template",
+        "none",
+        "text",
+        "not written",
+        "beside a list",
+        "beside a PodSpec",
+        "in a PodSpec",
+    ],
 )
 def test_replicas_beside_a_template_are_its_pods(role: dict[str, Any], number: int, place: str) -> None:
     (pod,) = pods_of(custom(spec={"role": role}))

@@ -89,15 +89,17 @@ def is_pod_spec(node: JSONObject) -> bool:
 def pod_at(obj: JSONObject, path: Path) -> Described:
     """The pod whose PodSpec stands at ``path``: with the metadata beside it, or the labels of its object.
 
-    A number called ``replicas`` beside a template is how many pods are made of it.
+    A number called ``replicas`` beside either is how many pods are made of it.
     """
     if len(path) > 1 and path[-1] == "spec":
         number, place = _replicas(obj, path[:-1])
         return Described((*path[:-1], "metadata"), path, replicas=number, replicas_path=place)
-    return made_pod(labels_and_annotations(Part(obj, ()).get("metadata")), Part(lookup(obj, path), path))
+    metadata = labels_and_annotations(Part(obj, ()).get("metadata"))
+    number, place = _replicas(obj, path)
+    return made_pod(metadata, Part(lookup(obj, path), path), replicas=number, replicas_path=place)
 
 
-def _replicas(obj: JSONObject, template: Path) -> tuple[int, Path]:
-    place = (*template[:-1], "replicas")
-    written = lookup(obj, place) if isinstance(template[-1], str) else None
+def _replicas(obj: JSONObject, described: Path) -> tuple[int, Path]:
+    place = (*described[:-1], "replicas")
+    written = lookup(obj, place) if len(described) > 1 and isinstance(described[-1], str) else None
     return (written, place) if type(written) is int and written >= 0 else (1, ())
