@@ -55,7 +55,8 @@ def _metrics() -> dict[str, tuple[str, ...]]:
         for metric in collector.describe() if hasattr(collector, "describe") else collector.collect():
             if metric.name.startswith("gpuward_"):
                 name = f"{metric.name}_total" if metric.type == "counter" else metric.name
-                found[name] = tuple(getattr(collector, "_labelnames", ()))
+                # Those of one's own collector are with what it tells.
+                found[name] = tuple(getattr(collector, "_labelnames", getattr(metric, "_labelnames", ())))
     return found
 
 
