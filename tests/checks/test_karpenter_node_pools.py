@@ -126,7 +126,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any], Said]] = {
         {},
         POOL,
         {f"{REQUIREMENTS}[0].operator": "NotIn"},
-        [("capacity-type-missing", REQUIREMENTS)],
+        [("capacity-type-missing", f"{REQUIREMENTS}[0]")],
     ),
     "a capacity type that may not be bought": (
         {"capacityTypes": ["on-demand"]},

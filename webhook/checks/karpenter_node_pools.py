@@ -234,13 +234,23 @@ class KarpenterNodePools(ObjectCheck):
                         (*path, "values", j),
                         f'capacity of the type "{short(value)}" may not be bought; write {listed(allowed, "or")}',
                     )
-        if not found:
-            yield Violation(
-                "capacity-type-missing",
-                _field(pool, "requirements"),
-                "what capacity is bought is left to Karpenter; add to requirements {key: karpenter.sh/capacity-type, "
-                f"operator: In, values: [{', '.join(map(short, allowed))}]}}",
-            )
+        if found:
+            return
+        wanted = f"operator: In, values: [{', '.join(map(short, allowed))}]"
+        for i, requirement in indexed(pool.template, "requirements"):
+            if text(requirement, "key") == _CAPACITY_TYPE:
+                yield Violation(
+                    "capacity-type-missing",
+                    (*pool.template_path, "requirements", i),
+                    f"the requirement does not name the capacity types that may be bought; write {wanted}",
+                )
+                return
+        yield Violation(
+            "capacity-type-missing",
+            _field(pool, "requirements"),
+            "what capacity is bought is left to Karpenter; add to requirements {key: karpenter.sh/capacity-type, "
+            f"{wanted}}}",
+        )
 
     def _instance_types(self, pool: _Pool) -> Iterator[Violation]:
         if self._types is None and self._families is None:
