@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -19,6 +20,10 @@ _GROUPING = re.compile(r"\bby \(([^)]*)\)")
 _OF_THE_TARGET = {"namespace", "pod", "job", "le"}
 
 
+# What Prometheus adds to a metric's name.
+_SUFFIXES: Final = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
+
+
 def _metrics() -> dict[str, set[str]]:
     """Every metric as Prometheus knows it, with its labels."""
     known: dict[str, set[str]] = {}
@@ -31,6 +36,9 @@ def _metrics() -> dict[str, set[str]]:
         for family in registry.collect():
             for sample in family.samples:
                 known.setdefault(sample.name, set(sample.labels))
+            # Nor are those of a collector of our own, which has no samples before the first request.
+            for suffix in _SUFFIXES.get(family.type, ("",)):
+                known.setdefault(family.name + suffix, set(getattr(family, "_labelnames", ())))
     return known
 
 
