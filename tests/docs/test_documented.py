@@ -8,7 +8,7 @@ import pytest
 
 from tests.docs.command_line import options
 from tests.docs.pages import ROOT, anchors, page_id, pages, read
-from webhook.adapters.metrics import Metrics, SupervisorMetrics
+from tests.metrics import families
 from webhook.checks import CHECKS
 from webhook.cli.main import COMMANDS
 from webhook.mutations import MUTATIONS
@@ -48,16 +48,11 @@ def test_no_page_names_a_flag_that_no_command_has() -> None:
 
 
 def _metrics() -> dict[str, tuple[str, ...]]:
-    """The metrics of the server by the names they are scraped under, with their labels."""
-    found: dict[str, tuple[str, ...]] = {}
-    registries = (Metrics("0").registry, SupervisorMetrics(lambda: 1).registry)
-    for collector in (collector for registry in registries for collector in registry._collector_to_names):
-        for metric in collector.describe() if hasattr(collector, "describe") else collector.collect():
-            if metric.name.startswith("gpuward_"):
-                name = f"{metric.name}_total" if metric.type == "counter" else metric.name
-                # Those of one's own collector are with what it tells.
-                found[name] = tuple(getattr(collector, "_labelnames", getattr(metric, "_labelnames", ())))
-    return found
+    """The metrics of the server as the table has them: counters as they are scraped, histograms by their own names."""
+    return {
+        family.name if family.type == "histogram" else family.series[0]: family.labels
+        for family in families()
+    }
 
 
 def test_every_metric_is_in_the_table_with_its_labels() -> None:

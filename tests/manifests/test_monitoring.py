@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from manifests.dashboard import dashboard
-from webhook.adapters.metrics import Metrics, SupervisorMetrics
+from tests.metrics import families, registries
 
 from .rendering import chart, one
 
@@ -26,13 +26,9 @@ _SUFFIXES: Final = {"counter": ("_total",), "histogram": ("_bucket", "_count", "
 
 def _metrics() -> dict[str, set[str]]:
     """Every metric as Prometheus knows it, with its labels."""
-    known: dict[str, set[str]] = {}
-    for registry in (Metrics("0").registry, SupervisorMetrics(lambda: 1).registry):
-        for collector in registry._collector_to_names:  # prometheus_client has no public way to list them
-            labels = set(getattr(collector, "_labelnames", ()))
-            for name in registry._collector_to_names[collector]:
-                known[name] = labels
-        # The process metrics are not described before they are read.
+    known = {name: set(family.labels) for family in families() for name in family.series}
+    # The process metrics are not described before they are read.
+    for registry in registries():
         for family in registry.collect():
             for sample in family.samples:
                 known.setdefault(sample.name, set(sample.labels))
