@@ -291,11 +291,11 @@ def test_only_the_platform_team_writes_policies(installed: Installation, replica
         "uid": "11111111-1111-1111-1111-111111111111",
     }
     owned = json.dumps({"metadata": {"ownerReferences": [gone]}})
+    patch = ("patch", "policies.gpuward.dev", "house-rules", "--type=merge", "--patch", owned)
+    with pytest.raises(KubectlError, match="may not be"):
+        cluster.kubectl(*patch, *DEVELOPER)
     since = cluster.audit_log.stat().st_size
-    told = cluster.kubectl(
-        "patch", "policies.gpuward.dev", "house-rules", "--type=merge", "--patch", owned, *DEVELOPER
-    )
-    assert "Warning: a Policy may not be" in told.stderr
+    cluster.kubectl(*patch, *PLATFORM)
     cluster.wait_for(lambda: _collector_refused(cluster, since), 60, "the garbage collector to be refused")
     assert cluster.api("GET", f"{path}/house-rules")["metadata"]["name"] == "house-rules"
     cluster.kubectl("delete", "policies.gpuward.dev", "house-rules", *PLATFORM)

@@ -81,6 +81,19 @@ class Crashes(Check):
         raise KeyError("secret value of the object")
 
 
+class Frozen(ObjectCheck):
+    """Services are never changed."""
+
+    name = "frozen"
+    title = "Services are never changed"
+    kinds = (("", "Service"),)
+    judges_changes = True
+
+    def __call__(self, obj: Object) -> Iterable[Violation]:
+        if obj.old is not None and obj.raw != obj.old.raw:
+            yield Violation("changed", (), "a service is never changed")
+
+
 class NoNodePorts(ObjectCheck):
     """Services have no ports on nodes."""
 

@@ -10,6 +10,7 @@ import pytest
 from tests.engine.policies import (
     CONTEXT,
     CrashesOnSecrets,
+    Frozen,
     NeedsTeam,
     NoNodePorts,
     SetTeam,
@@ -162,6 +163,14 @@ def test_an_update_is_refused_only_if_it_changes_the_object(change: dict[str, An
     decision = review(updated, rules, ENFORCE)
     assert decision.findings
     assert decision.allowed is allowed
+
+
+def test_what_a_check_saw_an_update_bring_about_is_refused_whatever_changed() -> None:
+    rules = ruleset(policy(Frozen, match=block(kinds=["Service"])))
+    owned = service(metadata={"name": "web", "ownerReferences": [{"kind": "Namespace", "name": "gone"}]})
+    decision = review(request(owned, operation="UPDATE", old_object=service()), rules, ENFORCE)
+    assert [f.reason for f in decision.findings] == ["changed"]
+    assert not decision.allowed
 
 
 def test_a_check_of_objects_that_fails_is_a_finding_and_others_still_judge() -> None:

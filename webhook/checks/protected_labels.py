@@ -45,6 +45,7 @@ class ProtectedLabels(ObjectCheck):
     title = "Labels that decide about policies are changed only by those who may"
     severity = Severity.CRITICAL
     kinds = (("", "Namespace"),)
+    judges_changes = True
 
     class Parameters(Strict, frozen=True):
         """Settings of ``protected-labels``."""

@@ -46,6 +46,7 @@ class ProtectedObjects(ObjectCheck):
         ("gpuward.dev", "WorkloadCatalog"),
     )
     judges_deletion = True
+    judges_changes = True
 
     def __call__(self, obj: Object) -> Iterator[Violation]:
         if (

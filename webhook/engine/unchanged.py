@@ -26,15 +26,16 @@ def weaken(judged: list[Judged], subjects: Subjects, original: State) -> list[Fi
     """The findings, those that an update did not introduce weakened from Enforce to Warn."""
     request = subjects.request
     if request.operation != "UPDATE" or request.old_object is None or request.obj is None:
-        return [finding for finding, _ in judged]
+        return [one.finding for one in judged]
     before = {pod.place: pod for pod in original.pods}
     return [
         replace(finding, action=Action.WARN)
         if finding.action is Action.ENFORCE
         and not finding.error
+        and not introduced
         and _is_old(finding, pod and before.get(pod.place), subjects, request.old_object)
         else finding
-        for finding, pod in judged
+        for finding, pod, introduced in judged
     ]
 
 

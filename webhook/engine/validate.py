@@ -24,10 +24,14 @@ from webhook.policy.findings import Action, Finding, Violation
 
 
 class Judged(NamedTuple):
-    """A finding, and the pod it is about; None where it is about the object as a whole."""
+    """A finding, and the pod it is about; None where it is about the object as a whole.
+
+    ``introduced`` says that the rule itself has seen that an update brought it about.
+    """
 
     finding: Finding
     pod: Pod | None
+    introduced: bool = False
 
 
 def validate(selection: Selection, subjects: Subjects, mutated: Mutated) -> list[Judged]:
@@ -151,7 +155,8 @@ def _judge_object(chosen: Selected, subjects: Subjects, state: State, found: lis
 def _check_object(chosen: Selected, rule: ObjectCheckRule, obj: Object, found: list[Judged]) -> None:
     try:
         for violation in rule.check(obj):
-            found.append(Judged(_finding(chosen, rule, violation, violation.path), None))  # noqa: PERF401 - as above
+            finding = _finding(chosen, rule, violation, violation.path)
+            found.append(Judged(finding, None, introduced=rule.check.judges_changes))
     except Exception as error:  # noqa: BLE001 - as above
         found.append(Judged(failed_rule(chosen, rule.name, error), None))
 

@@ -108,6 +108,8 @@ class ObjectCheck(Validation):
     """The kinds it judges, of any version. A policy that names no kinds matches these."""
     judges_deletion: ClassVar[bool] = False
     """Whether it also judges objects as they are deleted, where the policy is about DELETE."""
+    judges_changes: ClassVar[bool] = False
+    """Whether it compares an update with the object before it itself, and finds nothing in what was there already."""
 
     @abstractmethod
     def __call__(self, obj: Object) -> Iterable[Violation]:
