@@ -213,7 +213,7 @@ def test_a_snapshot_of_one_file_sees_it_change(tmp_path: Path) -> None:
 def test_whoever_works_beside_the_reviews_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, rests = [10.0], list[float]()
     monkeypatch.setattr(module.time, "thread_time", lambda: clock[0])
-    monkeypatch.setattr(module.time, "sleep", rests.append)
+    monkeypatch.setattr(threading.Event, "wait", lambda _, seconds: rests.append(seconds))
     rest = module.Rest()
     rest()
     clock[0] += 0.0001
@@ -227,15 +227,26 @@ def test_whoever_works_beside_the_reviews_rests_in_proportion(monkeypatch: pytes
 
 
 def test_the_first_call_of_another_thread_is_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    rests = list[float]()
-    monkeypatch.setattr(module.time, "sleep", rests.append)
-    monkeypatch.setattr(module.time, "thread_time", lambda: 5.0 + threading.get_ident())
+    main = threading.current_thread()
+    monkeypatch.setattr(
+        module.time, "thread_time", lambda: 5.0 if threading.current_thread() is main else 1e6
+    )
     rest = module.Rest()
     rest()
-    thread = threading.Thread(target=rest)
+    thread = threading.Thread(target=rest, daemon=True)
     thread.start()
     thread.join(10)
-    assert rests == []
+    assert not thread.is_alive(), "it rests for as long as the threads' clocks are apart"
+
+
+def test_there_are_no_rests_when_the_server_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [10.0]
+    monkeypatch.setattr(module.time, "thread_time", lambda: clock[0])
+    rest = module.Rest()
+    rest()
+    rest.end()
+    clock[0] += 1e6
+    rest()  # for 46 days, otherwise
 
 
 async def test_a_reload_rests_and_a_first_load_does_not(

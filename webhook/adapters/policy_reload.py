@@ -89,6 +89,13 @@ class PolicyReload:
 
     async def run(self) -> None:
         """Follow the files and the resources for ever."""
+        try:
+            await self._follow()
+        finally:
+            # A thread that is compiling cannot be cancelled, and the process waits for it.
+            self._pause.end()
+
+    async def _follow(self) -> None:
         while True:
             asked = self._asked.is_set()
             self._asked.clear()
@@ -169,6 +176,11 @@ class Rest:
     def __init__(self) -> None:
         self._worked = time.thread_time()
         self._thread = 0
+        self._over: Final = threading.Event()
+
+    def end(self) -> None:
+        """No more rests: what is under way shall come to its end."""
+        self._over.set()
 
     def __call__(self) -> None:
         """Rest, if there was work enough to need it."""
@@ -178,7 +190,7 @@ class Rest:
             # Another thread has another clock.
             self._thread, self._worked = thread, now
         elif worked >= _WORK_SECONDS:
-            time.sleep(worked * _REST)
+            self._over.wait(worked * _REST)
             self._worked = time.thread_time()
 
 

@@ -98,7 +98,8 @@ class Container:
 
 def _accelerators(limits: JSONObject, requests: JSONObject, catalog: Catalog) -> Mapping[str, Decimal]:
     found: dict[str, Decimal] = {}
-    for quantities in (limits, requests):
+    # Mostly they are the same, as Kubernetes wants them for accelerators.
+    for quantities in (limits,) if limits == requests else (limits, requests):
         for resource in quantities:
             # A resource name without a slash is native (cpu, memory) and never an accelerator: most end here.
             if "/" in resource and catalog.find(resource) is not None:

@@ -123,14 +123,16 @@ class ResourceDefaults(Mutation):
         self._one = _compile(one, ("perAccelerator",), context) if one is not None else {}
         self._unscaled = tuple(default for name, default in base.items() if name not in self._one)
         self._scaled: dict[int, _Defaults] = {}
+        self._invents_nothing = not self._base and not self._one
 
     def __call__(self, pod: Pod, draft: Draft) -> None:
         whole_pod: Collection[str] = _NO_RESOURCES
         if "resources" in pod.spec:
             whole_pod = {*_given(pod.limits), *_given(pod.requests)}
         for container in pod.containers:
-            if not container.is_ephemeral:
-                self._complete(pod, container, whole_pod, draft)
+            if container.is_ephemeral or (self._invents_nothing and _is_complete(container)):
+                continue
+            self._complete(pod, container, whole_pod, draft)
 
     def _complete(self, pod: Pod, container: Container, whole_pod: Collection[str], draft: Draft) -> None:
         given = container.limits
@@ -154,7 +156,9 @@ class ResourceDefaults(Mutation):
                     draft.set_default(container.field("resources", side, resource), value)
 
     def _defaults(self, pod: Pod, container: Container) -> _Defaults:
-        count = accelerator_count(pod, container) if self._one else 0
+        if not self._one or not (container.accelerators or "resourceClaims" in pod.spec):
+            return self._base
+        count = accelerator_count(pod, container)
         if not count:
             return self._base
         if count > MOST_ACCELERATORS:

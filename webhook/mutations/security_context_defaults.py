@@ -158,7 +158,7 @@ def _is_for_windows(pod: Pod) -> bool:
 def _requires_windows_node(pod: Pod) -> bool:
     affinity = mapping(mapping(pod.spec, "affinity"), "nodeAffinity")
     required = mapping(affinity, "requiredDuringSchedulingIgnoredDuringExecution")
-    return any(
+    return bool(required) and any(
         expression.get("key") in _OS_LABELS
         and expression.get("operator") == "In"
         and "windows" in strings(expression, "values")
