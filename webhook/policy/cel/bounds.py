@@ -1,8 +1,9 @@
 """What keeps an object from making an evaluation long or large.
 
-The library ends an evaluation after 10,000 loop steps, which bounds nothing by itself: a step may sort a list or search
-a text. So what a function may be given is bounded too, more closely within a loop. Kubernetes counts the cost of
-everything instead, and ends an evaluation likewise. Every bound is an error of the evaluation that says so.
+The library ends an evaluation after 10,000 loop steps, which bounds nothing by itself: a step may sort a list, search a
+text or compare two objects. So what a function may be given is bounded too, more closely within a loop, and what all
+of them together do there is counted (``budget``). Kubernetes counts the cost of everything, and ends an evaluation
+likewise. Every bound is an error of the evaluation that says so.
 """
 
 from __future__ import annotations
@@ -36,18 +37,73 @@ TOO_MANY_COLLECTED = (
 )
 """The beginning of a conditional over a loop's range, ``l``."""
 
+
+def _affordable(value: str, times: str) -> str:
+    """Whether a map or list may be compared so many times."""
+    weighed = f"may_compare_weighed(size('%s'.format([{value}])), {times})"
+    return f"(may_compare({times}) ? true : may_weigh() ? {weighed} : false)"
+
+
+_TOO_MUCH_COMPARED = (
+    "fail('more is compared than the expression may: objects or lists that large, too often')"
+)
+
+EQUAL_IN_LOOP = (
+    "cel.bind(p, [a0, a1], (type(p[0]) == map || type(p[0]) == list) "
+    f"&& !{_affordable('p[0]', '1')} ? {_TOO_MUCH_COMPARED} : p[0] == p[1])"
+)
+"""What runs in place of ``==`` of operands that may be maps or lists, within a loop."""
+
+IN_IN_LOOP = (
+    "cel.bind(p, [a0, a1], (type(p[0]) == map || type(p[0]) == list) && type(p[1]) == list "
+    f"&& !{_affordable('p[1]', '1')} ? {_TOO_MUCH_COMPARED} : p[0] in p[1])"
+)
+"""What runs in place of ``in`` where the left operand may be a map or list, within a loop."""
+
+FOUND = f"(type(v) == map || type(v) == list) && !{_affordable('l', '1')} ? {_TOO_MUCH_COMPARED} : {{}}"
+"""What runs in place of looking for ``v`` in the list ``l``."""
+
+_TOO_MUCH_MADE = "fail('more is put together in loops than the expression may')"
+_TOO_MUCH_READ = "fail('more is searched and changed in loops than the expression may')"
+
+# Asked before anything is made, too: a loop goes on after an error, and would make the next one all the same.
+KEPT = (
+    f"!may_keep(0) ? {_TOO_MUCH_MADE} : "
+    "cel.bind(r, a0, (type(r) == string || type(r) == bytes) && size(r) > 1000 && !may_keep(size(r)) "
+    f"|| type(r) == list && size(r) > 100 && !may_keep(10 * size(r)) ? {_TOO_MUCH_MADE} : r)"
+)
+"""What runs in place of something that makes a text or a list, within a loop."""
+
+SIZE_IN_LOOP = (
+    f"cel.bind(l, a0, type(l) != string ? size(l) : !may_read(0) ? {_TOO_MUCH_READ} "
+    f": cel.bind(n, size(l), n > 1000 && !may_read(n) ? {_TOO_MUCH_READ} : n))"
+)
+"""What runs in place of ``size`` of what may be a text, within a loop: its characters are counted each time."""
+
+MAKERS = frozenset(
+    (
+        *("_+_", "base64.encode", "bytes", "format", "join"),
+        *("lowerAscii", "replace", "split", "string", "upperAscii"),
+    )
+)
+"""What does."""
+
 _SET_FUNCTIONS = ("sets.contains", "sets.equivalent", "sets.intersects")
 
 
 def _set_function(name: str, limit: int) -> str:
     return (
         f"cel.bind(l, a0, cel.bind(r, a1, size(l) * size(r) > {limit} "
-        f"? fail('{name}() would compare more than {limit} pairs') : {name}(l, r)))"
+        f"? fail('{name}() would compare more than {limit} pairs') "
+        f": !{_affordable('l', 'size(r)')} ? {_TOO_MUCH_COMPARED} : {name}(l, r)))"
     )
 
 
 def _distinct(limit: int) -> str:
-    return f"cel.bind(l, a0, size(l) > {limit} ? fail('distinct() of more than {limit} elements') : l.distinct())"
+    return (
+        f"cel.bind(l, a0, size(l) > {limit} ? fail('distinct() of more than {limit} elements') "
+        f": !{_affordable('l', 'size(l)')} ? {_TOO_MUCH_COMPARED} : l.distinct())"
+    )
 
 
 REPLACE = (
@@ -74,10 +130,12 @@ BOUNDED_IN_LOOP = {
 """What runs in place of a function within a loop."""
 
 OPERAND_IN_LOOP = (
-    f"cel.bind(l, a0, type(l) == list && size(l) > {_MAX_ELEMENTS_IN_LOOP} "
+    f"cel.bind(l, a0, type(l) == list ? (size(l) > {_MAX_ELEMENTS_IN_LOOP} "
     f"? fail('a list of more than {_MAX_ELEMENTS_IN_LOOP} elements is searched or sorted within a loop') "
-    f": type(l) == string && size(l) > {_MAX_TEXT_IN_LOOP} "
-    f"? fail('a text of more than {_MAX_TEXT_IN_LOOP} characters is searched or changed within a loop') : l)"
+    f": size(l) > 100 && !may_read(10 * size(l)) ? {_TOO_MUCH_READ} : l) "
+    f": type(l) != string ? l : !may_read(0) ? {_TOO_MUCH_READ} : cel.bind(n, size(l), n <= 1000 ? l "
+    f": !may_read(n) ? {_TOO_MUCH_READ} : n > {_MAX_TEXT_IN_LOOP} "
+    f"? fail('a text of more than {_MAX_TEXT_IN_LOOP} characters is searched or changed within a loop') : l))"
 )
 """What runs in place of an operand whose size a function's time depends on, within a loop."""
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 
 from . import bounds, construct, engine, formatting, library, quantity, tree
-from .celtype import DYN, OPAQUE_NAMES, QUANTITY
+from .celtype import BYTES, DYN, OPAQUE_NAMES, QUANTITY, STRING
 from .functions import Overload
 from .tree import Call, Checked, Comprehension, Constant, Expr, Ident, ListExpr, Select
 from .typed import Use
@@ -46,6 +46,7 @@ class Expansion:
         self._checked = checked
         self._use_of = use_of
         self._loops = 0
+        self._accumulators: list[str] = []
 
     def expand(self, expr: Expr) -> Expr:
         """A node of the tree as a runnable tree; a composed variable in it is an ``Ident`` of its name behind
@@ -78,6 +79,7 @@ class Expansion:
     def _expand_loop(self, loop: Comprehension) -> Expr:
         over, initial = self.expand(loop.range), self.expand(loop.initial)
         self._loops += not _never_runs(loop)
+        self._accumulators.append(loop.accumulator)
         expanded = replace(
             loop,
             range=over,
@@ -86,6 +88,7 @@ class Expansion:
             step=self.expand(loop.step),
             result=self.expand(loop.result),
         )
+        self._accumulators.pop()
         self._loops -= not _never_runs(loop)
         return _collecting(expanded) if _collects(loop) else expanded
 
@@ -106,12 +109,32 @@ class Expansion:
         if call.function.startswith(construct.PREFIX):
             # At run time an object is the map of its fields.
             return self.expand(call.args[0])
-        expanded = tree.map_children(call, self.expand)
+        if self._loops and self._makes(call):
+            return _instantiate(bounds.KEPT, (self._expand_plainly(call),))
+        return self._expand_plainly(call)
+
+    def _makes(self, call: Call) -> bool:
+        """Whether a call makes a text or a list, and not only puts an element into what a loop collects."""
+        if call.function not in bounds.MAKERS:
+            return False
+        first = call.operands[0]
+        if call.function == "_+_" and isinstance(first, Ident) and first.name in self._accumulators:
+            return False
+        kind = self._checked.type_of(call)
+        return kind in (DYN, STRING, BYTES) or kind.name == "list"
+
+    def _part(self, expr: Expr) -> Expr:
+        """A part of a sum. What the whole sum makes is no less than what a part of it does."""
+        is_sum = isinstance(expr, Call) and expr.function == "_+_"
+        return self._expand_plainly(expr) if is_sum else self.expand(expr)
+
+    def _expand_plainly(self, call: Expr) -> Expr:
+        assert isinstance(call, Call)
+        expanded = tree.map_children(call, self._part if call.function == "_+_" else self.expand)
         assert isinstance(expanded, Call)
         operands = expanded.operands
-        if call.function in ("_==_", "_!=_") and self._checked.type_of(call.args[0]) == QUANTITY:
-            equal = Call(_GENERATED, quantity.EQUALITY.id, operands)
-            return equal if call.function == "_==_" else Call(_GENERATED, "!_", (equal,))
+        if call.function in ("_==_", "_!=_"):
+            return self._expand_comparison(call, expanded)
         if call.function == "format":
             return formatting.expand(self._checked, call, expanded, _instantiate)
         bounded = bounds.BOUNDED_IN_LOOP if self._loops else bounds.BOUNDED
@@ -120,6 +143,14 @@ class Expansion:
         if self._loops and call.function in bounds.LONG_OPERANDS:
             expanded = _bounded_operand(expanded, bounds.LONG_OPERANDS[call.function])
             operands = expanded.operands
+        if (
+            self._loops
+            and call.function == "size"
+            and self._checked.type_of(call.operands[0]) in (DYN, STRING)
+        ):
+            return _instantiate(bounds.SIZE_IN_LOOP, operands)
+        if self._loops and call.function == "@in" and all(map(self._may_be_large, call.operands)):
+            return _instantiate(bounds.IN_IN_LOOP, operands)
         found = self._overload(call)
         if isinstance(found, str):
             return _instantiate(found, operands)
@@ -130,6 +161,20 @@ class Expansion:
         if found.python is not None:
             return Call(_GENERATED, found.id, operands)
         return expanded
+
+    def _expand_comparison(self, call: Call, expanded: Call) -> Expr:
+        if self._checked.type_of(call.args[0]) == QUANTITY:
+            equal: Expr = Call(_GENERATED, quantity.EQUALITY.id, expanded.operands)
+        elif self._loops and all(map(self._may_be_large, call.operands)):
+            equal = _instantiate(bounds.EQUAL_IN_LOOP, expanded.operands)
+        else:
+            return expanded
+        return equal if call.function == "_==_" else Call(_GENERATED, "!_", (equal,))
+
+    def _may_be_large(self, expr: Expr) -> bool:
+        """Whether a value may be a map or list of which the object decides how large it is."""
+        kind = self._checked.type_of(expr)
+        return (kind == DYN or kind.name in ("list", "map")) and not _is_written_out(expr)
 
     def _overload(self, call: Call) -> Overload | str | None:
         """The overload to run, or the function's own expression for dyn operands, or None where the library knows."""
@@ -152,6 +197,11 @@ class Expansion:
             kind.name in OPAQUE_NAMES and self._checked.type_of(operand) == DYN
             for kind, operand in zip(overload.parameters, call.operands, strict=True)
         )
+
+
+def _is_written_out(expr: Expr) -> bool:
+    """Whether a value stands in the expression itself."""
+    return all(isinstance(node, Constant | ListExpr | tree.Struct) for node in tree.walk(expr))
 
 
 def _variables(expr: Expr) -> Expr:

@@ -6,6 +6,7 @@ library's own extension.)
 
 from __future__ import annotations
 
+from . import bounds
 from .celtype import BOOL, BYTES, DOUBLE, DURATION, INT, STRING, TIMESTAMP, UINT, CelType, T, list_of
 from .functions import Function, Overload, function
 
@@ -39,7 +40,7 @@ def _of_each(
 
 def _search(name: str, overload_id: str, first: bool) -> Function:
     places = "lists.range(size(l)).filter(i, l[i] == v)"
-    found = f"({places} + [-1])[0]" if first else f"([-1] + {places}).reverse()[0]"
+    found = bounds.FOUND.format(f"({places} + [-1])[0]" if first else f"([-1] + {places}).reverse()[0]")
     bind = "cel.bind(l, a0, cel.bind(v, a1, {}))"
     # Beyond the end of a string the library has an error where Kubernetes finds nothing, or the empty string.
     from_place = f"v == '' ? n : n >= size(l) ? -1 : l.{name}(v, n)"
@@ -54,7 +55,7 @@ def _search(name: str, overload_id: str, first: bool) -> Function:
             cel=bind.format(f"cel.bind(n, a2, {from_place})"),
         ),
         Overload(f"list_a_{overload_id}_int", (list_of(T), T), INT, member=True, cel=bind.format(found)),
-        dynamic=bind.format(f"type(l) == list ? {found} : l.{name}(v)"),
+        dynamic=bind.format(f"type(l) == list ? ({found}) : l.{name}(v)"),
     )
 
 

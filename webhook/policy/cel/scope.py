@@ -38,7 +38,7 @@ class Scope:
     to the expressions that use it.
     """
 
-    __slots__ = ("_activations", "_unfit", "_variables")
+    __slots__ = ("_activations", "_sizes", "_unfit", "_variables")
 
     def __init__(
         self,
@@ -57,6 +57,12 @@ class Scope:
         }
         self._activations: dict[bool, cel.Activation] = {}
         self._unfit: dict[str, str] = {}
+        self._sizes: dict[bool, int] = {}
+
+    def size(self, whole: bool) -> int:
+        """How many characters of JSON all variables have together, about; ``whole`` as for ``activation``."""
+        self.activation(whole)
+        return self._sizes[whole]
 
     def activation(self, whole: bool) -> cel.Activation:
         """The variables as the library takes them; ``whole`` with managed fields, which not every expression needs."""
@@ -71,11 +77,13 @@ class Scope:
 
     def _bind(self, whole: bool) -> dict[str, Any]:
         bound = {}
+        self._sizes[whole] = 0
         for name, value in self._variables.items():
             if not whole and name in ("object", "oldObject"):
                 value = _without_managed_fields(value)
             try:
-                bound[name] = _fit(value)
+                bound[name], size = _fit(value)
+                self._sizes[whole] += size
             except ValueError as error:
                 self._unfit[name] = f"{name} cannot be used in CEL: {error}"
                 bound[name] = _Unfit()
@@ -97,9 +105,9 @@ def _without_managed_fields(value: Any) -> Any:
     return {**value, "metadata": _without(metadata, ("managedFields",))}
 
 
-def _fit(value: Any) -> Any:
+def _fit(value: Any) -> tuple[Any, int]:
     """The value as it may be given to the library, which reads deep nesting into a crash and a string up to its first
-    NUL, and knows integers Kubernetes reads as floating point.
+    NUL, and knows integers Kubernetes reads as floating point. And its size, in bytes of JSON, about.
 
     Raises:
         ValueError: it may not be given.
@@ -111,8 +119,11 @@ def _fit(value: Any) -> Any:
     except TypeError as error:
         if "range" not in str(error):
             raise ValueError(str(error)) from error
-        return _fit_slowly(value, 0)
-    return _fit_slowly(value, 0) if _holds(_NUL_ESCAPE, data) or _holds(_MARK_BYTES, data) else value
+        fitted = _fit_slowly(value, 0)
+        return fitted, len(str(fitted))
+    if _holds(_NUL_ESCAPE, data) or _holds(_MARK_BYTES, data):
+        value = _fit_slowly(value, 0)
+    return value, len(data)
 
 
 def _holds(part: bytes, data: bytes) -> bool:
