@@ -123,6 +123,7 @@ def test_a_pattern_takes_linear_time() -> None:
 
 _COMPARED = "more is compared than the expression may: objects or lists that large, too often"
 _READ = "more is searched and changed in loops than the expression may"
+_LONG = "a text that long is looked for in a text that long"
 _MADE = "more is put together in loops than the expression may"
 
 # Nearly a megabyte: long lists of small maps, maps of texts, and a long text.
@@ -131,6 +132,7 @@ LARGE: dict[str, Any] = {
     "maps": [{f"k{i}": "v" * 30 for i in range(40)} for _ in range(300)],
     "big": "ab" * 300_000,
     "part": "ab" * 30_000,
+    "needle": "ab" * 15_000 + "c",
     "n": list(range(900)),
 }
 
@@ -166,6 +168,10 @@ COSTLY = {
     "base64": ("object.n.map(n, base64.encode(bytes(object.big))).size() > 0", _MADE),
     "matches": ("object.n.all(n, object.n.all(m, m > 9 || !object.part.matches('(a|b)*c$')))", _READ),
     "contains": ("object.n.all(n, object.n.all(m, m > 9 || !object.part.contains('ac')))", _READ),
+    "a long text is looked for": ("object.n.all(n, !object.part.contains(object.needle))", _LONG),
+    "a place is looked for": ("object.n.all(n, object.part.indexOf(object.needle) < 0)", _LONG),
+    "a separator is looked for": ("object.n.all(n, object.part.split(object.needle).size() == 1)", _LONG),
+    "a long text in a longer, once": ("object.big.contains(oldObject.big + 'c' + object.big)", _LONG),
     "find": ("object.n.all(n, object.n.all(m, m > 9 || object.part.find('c') == ''))", _READ),
     "sort": ("object.n.all(n, object.n.all(m, m > 9 || object.n.sort()[0] == 0))", _READ),
     "size": ("object.n.all(n, object.big.size() > 0)", _READ),

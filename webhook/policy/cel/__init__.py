@@ -174,6 +174,7 @@ class Program:
         try:
             self._expression = engine.program(tree)
             # The library prepares an expression when it first runs; better at load than in a request.
+            budget.start(0)
             self._expression.eval(engine.activation({}))
         except (RuntimeError, ValueError, LookupError) as error:
             if not values.ran_out_of_steps(error):

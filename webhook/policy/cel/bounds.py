@@ -139,6 +139,15 @@ OPERAND_IN_LOOP = (
 )
 """What runs in place of an operand whose size a function's time depends on, within a loop."""
 
+NEEDLE = (
+    "cel.bind(l, a0, type(l) == string && size(l) > 1000 && !may_search(size(l)) "
+    "? fail('a text that long is looked for in a text that long') : l)"
+)
+"""What runs in place of a text that is looked for in another."""
+
+NEEDLES = frozenset(("contains", "indexOf", "lastIndexOf", "replace", "split"))
+"""The functions whose second operand that is."""
+
 LONG_OPERANDS = {
     "@in": 1,
     **dict.fromkeys(("flatten", "join", "reverse", "slice", "sort"), 0),

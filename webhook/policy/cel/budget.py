@@ -7,13 +7,13 @@ How large a map or list is cannot be told without going through all of it, which
 is first taken to be as large as everything that the expression can see; that suffices for nearly all. Only beyond is
 it weighed, and only for as long as that is affordable.
 
-An evaluation stays on one thread from beginning to end. Others may have their turn meanwhile, so each has a budget of
-its own.
+An evaluation stays on one thread from beginning to end. Others may have their turn meanwhile, so the budget belongs to
+the context.
 """
 
 from __future__ import annotations
 
-import threading
+from contextvars import ContextVar
 from typing import Final
 
 from .celtype import BOOL, INT
@@ -28,60 +28,71 @@ MAX_READ: Final = 100_000_000
 MAX_BUILT: Final = 20_000_000
 """How much text may be put together in loops, where a list counts ten for each element: memory, first of all."""
 
-
-class _Budget(threading.local):
-    """What is left to the evaluation on this thread."""
-
-    size = 0
-    """How large everything is that the expression can see."""
-    estimated = MAX_COMPARED
-    weighed = MAX_COMPARED
-    read = MAX_READ
-    built = MAX_BUILT
+# Characters of a text that is looked for that are compared in the time in which one is read otherwise.
+_TRIED_AT_ONCE: Final = 500
 
 
-_left: Final = _Budget()
+class _Budget:
+    """What is left to an evaluation that sees ``size`` characters of JSON altogether."""
+
+    __slots__ = ("built", "estimated", "read", "size", "weighed")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.estimated = self.weighed = MAX_COMPARED
+        self.read, self.built = MAX_READ, MAX_BUILT
+
+
+_current: Final[ContextVar[_Budget]] = ContextVar("budget")
 
 
 def start(size: int) -> None:
-    """An evaluation begins on this thread, of an expression that sees ``size`` characters of JSON altogether."""
-    _left.size = size
-    _left.estimated = _left.weighed = MAX_COMPARED
-    _left.read, _left.built = MAX_READ, MAX_BUILT
+    """An evaluation begins here, of an expression that sees ``size`` characters of JSON altogether."""
+    _current.set(_Budget(size))
 
 
 def _may_compare(times: int) -> bool:
     """Whether a map or list may be compared so many times, however large it is."""
+    left = _current.get()
     # What an expression has built itself may be in it too.
-    size = times * (_left.size + MAX_BUILT - _left.built)
-    if size > _left.estimated:
+    size = times * (left.size + MAX_BUILT - left.built)
+    if size > left.estimated:
         return False
-    _left.estimated -= size
+    left.estimated -= size
     return True
 
 
 def _may_weigh() -> bool:
     """Whether there is anything left to those that are weighed."""
-    return _left.weighed > 0
+    return _current.get().weighed > 0
 
 
 def _may_compare_weighed(size: int, times: int) -> bool:
     """As ``may_compare``, for a map or list of this size."""
+    left = _current.get()
     # Weighing has taken its time, too.
-    _left.weighed -= size * (times + 1)
-    return _left.weighed > 0
+    left.weighed -= size * (times + 1)
+    return left.weighed > 0
 
 
 def _may_read(size: int) -> bool:
     """Whether so much may be searched or changed."""
-    _left.read -= size
-    return _left.read > 0
+    left = _current.get()
+    left.read -= size
+    return left.read > 0
+
+
+def _may_search(size: int) -> bool:
+    """Whether a text of this size may be looked for in another, at each place of which the library tries."""
+    left = _current.get()
+    return _may_read(size * (left.size + MAX_BUILT - left.built) // _TRIED_AT_ONCE)
 
 
 def _may_keep(size: int) -> bool:
     """Whether so much may have been put together."""
-    _left.built -= size
-    return _left.built > 0
+    left = _current.get()
+    left.built -= size
+    return left.built > 0
 
 
 HELPERS: Final = (
@@ -89,6 +100,7 @@ HELPERS: Final = (
     Overload("may_weigh", (), BOOL, python=_may_weigh),
     Overload("may_compare_weighed", (INT, INT), BOOL, python=_may_compare_weighed),
     Overload("may_read", (INT,), BOOL, python=_may_read),
+    Overload("may_search", (INT,), BOOL, python=_may_search),
     Overload("may_keep", (INT,), BOOL, python=_may_keep),
 )
 """What only the conditions in ``bounds`` call."""

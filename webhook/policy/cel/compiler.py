@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from . import checks, construct, engine, expansion, messages, tree, values
+from . import budget, checks, construct, engine, expansion, messages, tree, values
 from .celtype import CelType
 from .construct import Constructions
 from .errors import CelCompileError
@@ -81,6 +81,7 @@ def compile_expression(
     expand = expansion.Expansion(checked, use_of).expand
     for node in tree.walk(checked.expr):
         if isinstance(node, tree.Call) and node.function in _CONVERSIONS and _is_literal(node):
+            budget.start(0)
             result = engine.program(expand(node)).eval(engine.activation({}))
             if result.type().name() == "ERROR":
                 report(values.error_text(result), node)

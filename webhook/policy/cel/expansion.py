@@ -140,9 +140,11 @@ class Expansion:
         bounded = bounds.BOUNDED_IN_LOOP if self._loops else bounds.BOUNDED
         if call.function in bounded:
             return _instantiate(bounded[call.function], operands)
+        if call.function in bounds.NEEDLES and len(operands) > 1:
+            expanded = _bounded_operand(expanded, 1, bounds.NEEDLE)
         if self._loops and call.function in bounds.LONG_OPERANDS:
-            expanded = _bounded_operand(expanded, bounds.LONG_OPERANDS[call.function])
-            operands = expanded.operands
+            expanded = _bounded_operand(expanded, bounds.LONG_OPERANDS[call.function], bounds.OPERAND_IN_LOOP)
+        operands = expanded.operands
         if (
             self._loops
             and call.function == "size"
@@ -215,15 +217,16 @@ def _variables(expr: Expr) -> Expr:
             return expr
 
 
-def _bounded_operand(call: Call, index: int) -> Call:
+def _bounded_operand(call: Call, index: int, bound: str) -> Call:
     """The call with one operand bounded in size, unless it is written out."""
     operand = call.operands[index]
     if isinstance(operand, Constant | ListExpr | tree.Struct):
         return call
-    bounded = _instantiate(bounds.OPERAND_IN_LOOP, (operand,))
+    operands = list(call.operands)
+    operands[index] = _instantiate(bound, (operand,))
     if call.target is None:
-        return replace(call, args=(*call.args[:index], bounded, *call.args[index + 1 :]))
-    return replace(call, target=bounded)
+        return replace(call, args=tuple(operands))
+    return replace(call, target=operands[0], args=tuple(operands[1:]))
 
 
 def _collecting(loop: Comprehension) -> Expr:
