@@ -124,6 +124,7 @@ def test_a_pattern_takes_linear_time() -> None:
 _COMPARED = "more is compared than the expression may: objects or lists that large, too often"
 _READ = "more is searched and changed in loops than the expression may"
 _LONG = "a text that long is looked for in a text that long"
+_GIVEN = "functions are given more text than the expression may"
 _MADE = "more is put together in loops than the expression may"
 
 # Nearly a megabyte: long lists of small maps, maps of texts, and a long text.
@@ -133,6 +134,8 @@ LARGE: dict[str, Any] = {
     "big": "ab" * 300_000,
     "part": "ab" * 30_000,
     "needle": "ab" * 15_000 + "c",
+    "url": "http://a/" + "b" * 600_000,
+    "base64": "QUFB" * 150_000,
     "n": list(range(900)),
 }
 
@@ -156,6 +159,14 @@ COSTLY = {
         _COMPARED,
     ),
     "+ of texts": ("object.n.map(n, object.big + object.big).size() > 0", _MADE),
+    "+ of what is bound": ("object.n.map(n, cel.bind(x, object.big, x + x)).size() > 0", _MADE),
+    "== of optionals": ("object.n.all(n, object.?maps == oldObject.?maps)", _COMPARED),
+    "an optional in a list": ("object.n.all(n, object.?maps in [oldObject.?maps])", _COMPARED),
+    "url": ("object.n.all(n, url('http://a/' + object.big).getHost() == 'a')", _GIVEN),
+    "quote": ("object.n.map(n, strings.quote(object.big)).size() > 0", _MADE),
+    "url of a long text": ("object.n.all(n, url(object.url).getHost() == 'a')", _GIVEN),
+    "isURL": ("object.n.all(n, isURL(object.url))", _GIVEN),
+    "semver": ("object.n.all(n, !isSemver(object.big))", _GIVEN),
     "+ of several": ("object.n.map(n, 'a' + object.big + 'b' + object.big).size() > 0", _MADE),
     "+ of lists": ("object.n.map(n, object.containers + object.containers).size() > 0", _MADE),
     "replace": ("object.n.map(n, object.part.replace('a', 'bbb')).size() > 0", _MADE),
@@ -166,6 +177,7 @@ COSTLY = {
     "string": ("object.n.map(n, string(object.big)).size() > 0", _MADE),
     "bytes": ("object.n.all(n, bytes(object.big) == bytes(oldObject.big))", _MADE),
     "base64": ("object.n.map(n, base64.encode(bytes(object.big))).size() > 0", _MADE),
+    "base64.decode": ("object.n.map(n, base64.decode(object.base64)).size() > 0", _MADE),
     "matches": ("object.n.all(n, object.n.all(m, m > 9 || !object.part.matches('(a|b)*c$')))", _READ),
     "contains": ("object.n.all(n, object.n.all(m, m > 9 || !object.part.contains('ac')))", _READ),
     "a long text is looked for": ("object.n.all(n, !object.part.contains(object.needle))", _LONG),

@@ -8,6 +8,20 @@ likewise. Every bound is an error of the evaluation that says so.
 
 from __future__ import annotations
 
+from . import budget
+from .celtype import BOOL, INT
+from .functions import Overload
+
+HELPERS = (
+    Overload("may_compare", (INT,), BOOL, python=budget.may_compare),
+    Overload("may_weigh", (), BOOL, python=budget.may_weigh),
+    Overload("may_compare_weighed", (INT, INT), BOOL, python=budget.may_compare_weighed),
+    Overload("may_read", (INT,), BOOL, python=budget.may_read),
+    Overload("may_search", (INT,), BOOL, python=budget.may_search),
+    Overload("may_keep", (INT,), BOOL, python=budget.may_keep),
+)
+"""What only the conditions here call."""
+
 MAX_LOOP_STEPS = 10_000
 """The library's own bound, over all loops of an evaluation."""
 
@@ -50,13 +64,16 @@ _TOO_MUCH_COMPARED = (
 
 EQUAL_IN_LOOP = (
     "cel.bind(p, [a0, a1], (type(p[0]) == map || type(p[0]) == list) "
-    f"&& !{_affordable('p[0]', '1')} ? {_TOO_MUCH_COMPARED} : p[0] == p[1])"
+    # What an optional holds cannot be written out.
+    f"&& !{_affordable('p[0]', '1')} || type(p[0]) == optional_type && !may_compare(1) "
+    f"? {_TOO_MUCH_COMPARED} : p[0] == p[1])"
 )
 """What runs in place of ``==`` of operands that may be maps or lists, within a loop."""
 
 IN_IN_LOOP = (
-    "cel.bind(p, [a0, a1], (type(p[0]) == map || type(p[0]) == list) && type(p[1]) == list "
-    f"&& !{_affordable('p[1]', '1')} ? {_TOO_MUCH_COMPARED} : p[0] in p[1])"
+    "cel.bind(p, [a0, a1], type(p[1]) == list && ((type(p[0]) == map || type(p[0]) == list) "
+    f"&& !{_affordable('p[1]', '1')} || type(p[0]) == optional_type && !may_compare(1)) "
+    f"? {_TOO_MUCH_COMPARED} : p[0] in p[1])"
 )
 """What runs in place of ``in`` where the left operand may be a map or list, within a loop."""
 
@@ -74,6 +91,10 @@ KEPT = (
 )
 """What runs in place of something that makes a text or a list, within a loop."""
 
+# Also asked beforehand: to give a text to Python is to copy it.
+PYTHON_IN_LOOP = "!may_read(0) ? fail('functions are given more text than the expression may') : a0"
+"""What runs in place of a function in Python, within a loop; the function itself counts (``functions``)."""
+
 SIZE_IN_LOOP = (
     f"cel.bind(l, a0, type(l) != string ? size(l) : !may_read(0) ? {_TOO_MUCH_READ} "
     f": cel.bind(n, size(l), n > 1000 && !may_read(n) ? {_TOO_MUCH_READ} : n))"
@@ -82,8 +103,8 @@ SIZE_IN_LOOP = (
 
 MAKERS = frozenset(
     (
-        *("_+_", "base64.encode", "bytes", "format", "join"),
-        *("lowerAscii", "replace", "split", "string", "upperAscii"),
+        *("_+_", "base64.decode", "base64.encode", "bytes", "format", "join"),
+        *("lowerAscii", "replace", "split", "string", "strings.quote", "upperAscii"),
     )
 )
 """What does."""

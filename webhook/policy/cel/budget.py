@@ -1,7 +1,8 @@
 """What an evaluation may still do: how much it may compare, read and build.
 
 The library counts loop steps and nothing else, whatever a step does. The conditions in ``bounds`` ask here before they
-do what takes longer the larger a value is. Sizes are in characters, those of a map or list as it is written.
+do what takes longer the larger a value is, and so does every function in Python. Sizes are in characters, those of a
+map or list as it is written.
 
 How large a map or list is cannot be told without going through all of it, which takes longer than to compare it. So it
 is first taken to be as large as everything that the expression can see; that suffices for nearly all. Only beyond is
@@ -13,20 +14,21 @@ the context.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Final
-
-from .celtype import BOOL, INT
-from .functions import Overload
 
 MAX_COMPARED: Final = 50_000_000
 """How much may be compared by estimate, and as much again after weighing: together about a second."""
 
 MAX_READ: Final = 100_000_000
-"""How much text may be searched or changed in loops, where a list counts ten for each element: about a second."""
+"""How much text may be searched or changed in loops, where a list counts ten for each element: about a second. What a
+function in Python is given counts ten times, in loops or not: it takes as much longer."""
 
 MAX_BUILT: Final = 20_000_000
 """How much text may be put together in loops, where a list counts ten for each element: memory, first of all."""
+
+_IN_PYTHON: Final = 10
 
 # Characters of a text that is looked for that are compared in the time in which one is read otherwise.
 _TRIED_AT_ONCE: Final = 500
@@ -51,7 +53,7 @@ def start(size: int) -> None:
     _current.set(_Budget(size))
 
 
-def _may_compare(times: int) -> bool:
+def may_compare(times: int) -> bool:
     """Whether a map or list may be compared so many times, however large it is."""
     left = _current.get()
     # What an expression has built itself may be in it too.
@@ -62,12 +64,12 @@ def _may_compare(times: int) -> bool:
     return True
 
 
-def _may_weigh() -> bool:
+def may_weigh() -> bool:
     """Whether there is anything left to those that are weighed."""
     return _current.get().weighed > 0
 
 
-def _may_compare_weighed(size: int, times: int) -> bool:
+def may_compare_weighed(size: int, times: int) -> bool:
     """As ``may_compare``, for a map or list of this size."""
     left = _current.get()
     # Weighing has taken its time, too.
@@ -75,32 +77,26 @@ def _may_compare_weighed(size: int, times: int) -> bool:
     return left.weighed > 0
 
 
-def _may_read(size: int) -> bool:
+def may_read(size: int) -> bool:
     """Whether so much may be searched or changed."""
     left = _current.get()
     left.read -= size
     return left.read > 0
 
 
-def _may_search(size: int) -> bool:
+def may_search(size: int) -> bool:
     """Whether a text of this size may be looked for in another, at each place of which the library tries."""
     left = _current.get()
-    return _may_read(size * (left.size + MAX_BUILT - left.built) // _TRIED_AT_ONCE)
+    return may_read(size * (left.size + MAX_BUILT - left.built) // _TRIED_AT_ONCE)
 
 
-def _may_keep(size: int) -> bool:
+def may_keep(size: int) -> bool:
     """Whether so much may have been put together."""
     left = _current.get()
     left.built -= size
     return left.built > 0
 
 
-HELPERS: Final = (
-    Overload("may_compare", (INT,), BOOL, python=_may_compare),
-    Overload("may_weigh", (), BOOL, python=_may_weigh),
-    Overload("may_compare_weighed", (INT, INT), BOOL, python=_may_compare_weighed),
-    Overload("may_read", (INT,), BOOL, python=_may_read),
-    Overload("may_search", (INT,), BOOL, python=_may_search),
-    Overload("may_keep", (INT,), BOOL, python=_may_keep),
-)
-"""What only the conditions in ``bounds`` call."""
+def may_read_in_python(arguments: Iterable[object]) -> bool:
+    """Whether a function in Python may be given these arguments."""
+    return may_read(_IN_PYTHON * sum(len(text) for text in arguments if isinstance(text, str | bytes)))

@@ -78,8 +78,9 @@ class Expansion:
 
     def _expand_loop(self, loop: Comprehension) -> Expr:
         over, initial = self.expand(loop.range), self.expand(loop.initial)
-        self._loops += not _never_runs(loop)
-        self._accumulators.append(loop.accumulator)
+        if not _never_runs(loop):  # the accumulator of a cel.bind is a name that the author has chosen
+            self._loops += 1
+            self._accumulators.append(loop.accumulator)
         expanded = replace(
             loop,
             range=over,
@@ -88,8 +89,9 @@ class Expansion:
             step=self.expand(loop.step),
             result=self.expand(loop.result),
         )
-        self._accumulators.pop()
-        self._loops -= not _never_runs(loop)
+        if not _never_runs(loop):
+            self._accumulators.pop()
+            self._loops -= 1
         return _collecting(expanded) if _collects(loop) else expanded
 
     def _is_optional(self, expr: Expr) -> bool:
@@ -161,7 +163,8 @@ class Expansion:
         if found.cel is not None:
             return _instantiate(found.cel, operands)
         if found.python is not None:
-            return Call(_GENERATED, found.id, operands)
+            made = Call(_GENERATED, found.id, operands)
+            return _instantiate(bounds.PYTHON_IN_LOOP, (made,)) if self._loops else made
         return expanded
 
     def _expand_comparison(self, call: Call, expanded: Call) -> Expr:
@@ -176,7 +179,7 @@ class Expansion:
     def _may_be_large(self, expr: Expr) -> bool:
         """Whether a value may be a map or list of which the object decides how large it is."""
         kind = self._checked.type_of(expr)
-        return (kind == DYN or kind.name in ("list", "map")) and not _is_written_out(expr)
+        return (kind == DYN or kind.name in ("list", "map", "optional_type")) and not _is_written_out(expr)
 
     def _overload(self, call: Call) -> Overload | str | None:
         """The overload to run, or the function's own expression for dyn operands, or None where the library knows."""

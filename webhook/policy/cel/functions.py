@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import budget
 from .celtype import CelType
 
 MARK = "\ufdd0"
@@ -90,6 +91,8 @@ def python_callable(overload: Overload, opaques: Sequence[Opaque]) -> Callable[.
     wrap = by_type[overload.result].wrap if overload.result in by_type else _same
 
     def call(*arguments: Any) -> Any:
+        if not budget.may_read_in_python(arguments):
+            raise FunctionError("functions are given more text than the expression may")
         result = wrap(
             implementation(*(read(argument) for read, argument in zip(unwrap, arguments, strict=True)))
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import budget, escapes, formats, formatting, lists, network, quantity, regex, semver, standard, urls
+from . import bounds, escapes, formats, formatting, lists, network, quantity, regex, semver, standard, urls
 from .celtype import DYN, STRING, CelType, map_of
 from .functions import Function, Opaque, Overload, function
 
@@ -37,7 +37,7 @@ MUTATION_FUNCTIONS: tuple[Function, ...] = escapes.FUNCTIONS
 """What only an expression that constructs may call."""
 
 HELPERS: tuple[Overload, ...] = (
-    *budget.HELPERS,
+    *bounds.HELPERS,
     *standard.HELPERS,
     *formatting.HELPERS,
     *formats.HELPERS,
