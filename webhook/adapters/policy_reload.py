@@ -208,9 +208,9 @@ def take_snapshot(path: Path) -> Snapshot | None:
 
 def _looks(path: str) -> Iterator[tuple[str, int, int, int, int]]:
     # Strings and one call for each file, as this is asked every second beside the reviews.
-    status = os.stat(path)  # noqa: PTH116
+    status = os.stat(path)  # noqa: PTH116 - a Path for each file takes longer than asking
     yield path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
     if stat.S_ISDIR(status.st_mode):
-        for name in sorted(os.listdir(path)):  # noqa: PTH208
+        for name in sorted(os.listdir(path)):  # noqa: PTH208 - as above
             if not name.startswith("."):
                 yield from _looks(f"{path}/{name}")

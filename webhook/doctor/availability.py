@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from webhook.doctor.diagnosis import Diagnosis, Level, Ref
+from webhook.doctor.diagnosis import Diagnosis, Level, Ref, puts
 from webhook.doctor.entries import selects
 from webhook.doctor.installation import Installation, Server
 from webhook.kube.shape import JSONObject, items, mapping, text
@@ -36,7 +36,7 @@ def replicas(installation: Installation) -> Iterator[Diagnosis]:
                 f"there {'is one replica' if fewest == 1 else f'are {fewest} replicas'}: a drained node takes "
                 f"gpuward away, {consequence}",
                 f"run {_FEWEST} replicas or more",
-                ({"op": "add", "path": "/" + "/".join(path), "value": _FEWEST},),
+                (puts(path, _FEWEST),),
             )
         yield from _present(installation, server)
 
@@ -137,14 +137,10 @@ def rollouts(installation: Installation) -> Iterator[Diagnosis]:
                 "a new version, or a changed flag, takes all pods away before the first new one is ready",
                 "write type: RollingUpdate with maxUnavailable: 0",
                 (
-                    {
-                        "op": "add",
-                        "path": "/spec/strategy",
-                        "value": {
-                            "type": "RollingUpdate",
-                            "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
-                        },
-                    },
+                    puts(
+                        ("spec", "strategy"),
+                        {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+                    ),
                 ),
             )
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from webhook.doctor.diagnosis import Diagnosis, Level, Ref
+from webhook.doctor.diagnosis import Diagnosis, Level, Ref, puts
 from webhook.doctor.entries import Entry
 from webhook.doctor.installation import Installation
-from webhook.kube.path import json_pointer
 from webhook.kube.shape import strings, text
 
 # A review takes about a millisecond. Source: Kubernetes, "Admission Webhook Good Practices": small timeouts.
@@ -44,7 +43,7 @@ def addresses(installation: Installation) -> Iterator[Diagnosis]:
                 if entry.mode
                 else ", with audit, warn or enforce, the mode of the namespaces that it selects"
             ),
-            (_puts(entry, ("clientConfig", "service", "path"), f"/{wanted}/{mode}"),)
+            (puts(entry.field("clientConfig", "service", "path"), f"/{wanted}/{mode}"),)
             if entry.service and entry.mode
             else (),
         )
@@ -63,7 +62,7 @@ def timeouts(installation: Installation) -> Iterator[Diagnosis]:
                 f"{entry.name} waits {entry.timeout} s{written}: while gpuward does not answer, every request takes "
                 "that long, and controllers fall behind, also with failurePolicy Ignore",
                 f"write timeoutSeconds: {_ADVISED}; a review takes about a millisecond",
-                (_sets(entry, "timeoutSeconds", _ADVISED),),
+                (puts(entry.field("timeoutSeconds"), _ADVISED),),
             )
 
 
@@ -104,7 +103,7 @@ def promises(installation: Installation) -> Iterator[Diagnosis]:
                 entry.field("admissionReviewVersions"),
                 f"{entry.name} is sent AdmissionReviews of {', '.join(versions) or 'no version'}, and gpuward reads v1",
                 "write admissionReviewVersions: [v1]",
-                (_sets(entry, "admissionReviewVersions", ["v1"]),),
+                (puts(entry.field("admissionReviewVersions"), ["v1"]),),
             )
         if entry.service is None:
             yield Diagnosis(
@@ -126,13 +125,5 @@ def _wrong(entry: Entry, code: str, field: str, value: str, message: str) -> Dia
         entry.field(field),
         f"{entry.name} has {field} {text(entry.raw, field) or 'not set'}: {message}",
         f"write {field}: {value}",
-        (_sets(entry, field, value),),
+        (puts(entry.field(field), value),),
     )
-
-
-def _sets(entry: Entry, field: str, value: object) -> dict[str, object]:
-    return _puts(entry, (field,), value)
-
-
-def _puts(entry: Entry, path: tuple[str, ...], value: object) -> dict[str, object]:
-    return {"op": "add", "path": json_pointer(entry.field(*path)), "value": value}

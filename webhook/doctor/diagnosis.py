@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from webhook.kube.path import Path, render
+from webhook.kube.path import Path, json_pointer, render
 from webhook.kube.shape import JSONObject, mapping, text
 
 
@@ -59,3 +59,8 @@ class Diagnosis:
     def field(self) -> str:
         """The path as text; empty where it is about the whole object."""
         return render(self.path)
+
+
+def puts(path: Path, value: object) -> JSONObject:
+    """The operation of a patch that sets a field."""
+    return {"op": "add", "path": json_pointer(path), "value": value}

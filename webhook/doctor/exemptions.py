@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from webhook.doctor.diagnosis import Diagnosis, Level, Ref
+from webhook.doctor.diagnosis import Diagnosis, Level, Ref, puts
 from webhook.doctor.entries import Entry
 from webhook.doctor.installation import Installation, Server
 from webhook.kube.names import NAMESPACE_NAME_LABEL
-from webhook.kube.path import json_pointer
 from webhook.kube.shape import JSONObject, items, mapping, strings
 from webhook.kube.system_namespaces import CLUSTER_NAMESPACES
 from webhook.policy.findings import MODE_LABEL, Mode
@@ -128,11 +127,10 @@ def _excluded(entry: Entry) -> list[str]:
 
 def _excluding(entry: Entry, names: list[str]) -> JSONObject:
     # Put at the end, so that it goes together with other patches of the selector.
-    return {
-        "op": "add",
-        "path": json_pointer(entry.field("namespaceSelector", "matchExpressions", "-")),
-        "value": {"key": NAMESPACE_NAME_LABEL, "operator": "NotIn", "values": names},
-    }
+    return puts(
+        entry.field("namespaceSelector", "matchExpressions", "-"),
+        {"key": NAMESPACE_NAME_LABEL, "operator": "NotIn", "values": names},
+    )
 
 
 def _listed(names: list[str]) -> str:

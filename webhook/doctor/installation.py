@@ -13,9 +13,9 @@ from typing import Final
 from webhook.doctor.diagnosis import Ref
 from webhook.doctor.entries import Entry, entries_of
 from webhook.engine.ruleset import Ruleset
-from webhook.kube.names import NAMESPACE_NAME_LABEL
 from webhook.kube.shape import JSONObject, items, mapping, strings, text
 from webhook.policy.crd import GROUP, PLURALS, VERSION
+from webhook.policy.match import namespace_labels
 
 # The defaults of `gpuward serve`. A test compares them with the command's.
 PORT: Final = 8443
@@ -99,7 +99,7 @@ class Installation:
     def labels_of(self, namespace: str) -> Mapping[str, object]:
         """The labels of a namespace; that which Kubernetes sets itself where the Namespace is not known."""
         obj = self.find("Namespace", "", namespace)
-        return {**mapping(mapping(obj or {}, "metadata"), "labels"), NAMESPACE_NAME_LABEL: namespace}
+        return namespace_labels(namespace, mapping(mapping(obj or {}, "metadata"), "labels"))
 
     def existing(self, names: Iterable[str]) -> list[str]:
         """Those of the names that are namespaces here. From manifests nobody can tell, so all of them may be."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from webhook.doctor.diagnosis import Diagnosis, Level, Ref
+from webhook.doctor.diagnosis import Diagnosis, Level, Ref, puts
 from webhook.doctor.installation import Installation, Server
 from webhook.kube.duration import parse_duration
-from webhook.kube.path import Path, json_pointer
+from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject, mapping, strings, text
 
 # Seconds, with `gpuward serve`'s own defaults. A test compares them with the command's.
@@ -60,8 +60,8 @@ def _readiness(server: Server) -> Iterator[Diagnosis]:
 def _mended_readiness(server: Server) -> JSONObject:
     field: Path = (*_container(server), "readinessProbe")
     if _path(mapping(server.container, "readinessProbe")):
-        return _puts((*field, "httpGet", "path"), _READY)
-    return _puts(field, {"httpGet": {"path": _READY, "port": server.admin_port}, "periodSeconds": 2})
+        return puts((*field, "httpGet", "path"), _READY)
+    return puts(field, {"httpGet": {"path": _READY, "port": server.admin_port}, "periodSeconds": 2})
 
 
 def _life(server: Server, kind: str) -> Iterator[Diagnosis]:
@@ -76,7 +76,7 @@ def _life(server: Server, kind: str) -> Iterator[Diagnosis]:
         f"a {kind} that asks {_READY} restarts every replica at once when the certificate or the policies are in "
         "trouble: no restart mends these, and calls that would have been answered fail",
         f"ask {_ALIVE} there; {_READY} is for the readinessProbe",
-        (_puts(path, _ALIVE),),
+        (puts(path, _ALIVE),),
     )
 
 
@@ -104,7 +104,7 @@ def _unanswered(server: Server, kind: str) -> Iterator[Diagnosis]:
         f"write {{path: {path}, port: {server.admin_port}, scheme: HTTP}}"
         if server.admin_port is not None
         else "give the server an --admin-port, and probe that",
-        (_puts(field, fitting),) if server.admin_port is not None else (),
+        (puts(field, fitting),) if server.admin_port is not None else (),
     )
 
 
@@ -146,7 +146,7 @@ def stopping(installation: Installation) -> Iterator[Diagnosis]:
                 f"a pod that is told to stop serves for another {before + delay:g} s, and the API server calls it "
                 "until the endpoints have travelled: calls fail at every update and every drained node",
                 "leave out --drain-delay, whose default is 5s, or write lifecycle: {preStop: {sleep: {seconds: 5}}}",
-                (_puts(hook, sleep),),
+                (puts(hook, sleep),),
             )
         grace = server.pod.get("terminationGracePeriodSeconds", _KUBERNETES_GRACE)
         needed = before + delay + finish
@@ -160,7 +160,7 @@ def stopping(installation: Installation) -> Iterator[Diagnosis]:
                 path,
                 f"pods get {grace:g} s to stop, and {parts} take up to {needed:g} s: calls under way are cut off",
                 f"write terminationGracePeriodSeconds: {int(needed) + 5}",
-                (_puts(path, int(needed) + 5),),
+                (puts(path, int(needed) + 5),),
             )
 
 
@@ -199,10 +199,6 @@ def _before_stop(server: Server) -> float | None:
         case [command, duration] if command.rpartition("/")[2] == "sleep" and duration.isdigit():
             return float(duration)
     return None
-
-
-def _puts(path: Path, value: object) -> JSONObject:
-    return {"op": "add", "path": json_pointer(path), "value": value}
 
 
 def _seconds(written: str | None, default: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from webhook.doctor.diagnosis import Diagnosis, Level, Ref
+from webhook.doctor.diagnosis import Diagnosis, Level, Ref, puts
 from webhook.doctor.entries import Call, Entry
 from webhook.doctor.installation import Installation
 from webhook.kube.names import NAMESPACE_NAME_LABEL
@@ -47,9 +47,7 @@ def failing(installation: Installation) -> Iterator[Diagnosis]:
         else:
             continue
         remedy = "write failurePolicy: Ignore; only validation in enforce namespaces may be Fail"
-        patch: tuple[JSONObject, ...] = (
-            {"op": "add", "path": json_pointer(entry.field("failurePolicy")), "value": "Ignore"},
-        )
+        patch: tuple[JSONObject, ...] = (puts(entry.field("failurePolicy"), "Ignore"),)
         if _means_to_enforce(entry):
             # To fail open would mend it too, and enforcement would be gone.
             remedy, patch = f"select {MODE_LABEL} In [enforce] and nothing else", ()

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
-from webhook.doctor.diagnosis import Diagnosis, Level, Ref
+from webhook.doctor.diagnosis import Diagnosis, Level, Ref, puts
 from webhook.doctor.entries import selects
 from webhook.doctor.installation import Installation, Server
 from webhook.kube.shape import JSONObject, items, mapping, strings, text
@@ -203,5 +203,5 @@ def _adds(
         return ()
     rule = {"ports": [{"port": port, "protocol": protocol} for protocol in protocols for port in ports]}
     if type(spec.get(field)) is list:
-        return ({"op": "add", "path": f"/spec/{field}/-", "value": rule},)
-    return ({"op": "add", "path": f"/spec/{field}", "value": [rule]},)
+        return (puts(("spec", field, "-"), rule),)
+    return (puts(("spec", field), [rule]),)

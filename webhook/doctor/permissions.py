@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from webhook.doctor.diagnosis import Diagnosis, Level, Ref
+from webhook.doctor.diagnosis import Diagnosis, Level, Ref, puts
 from webhook.doctor.installation import Installation, Server
 from webhook.kube.shape import JSONObject, items, mapping, strings, text
 
@@ -121,7 +121,7 @@ def account(installation: Installation) -> Iterator[Diagnosis]:
                 else f"{whose} says automountServiceAccountToken: false and the pods do not ask for a token, and the "
                 f"server needs the API server ({next(iter(needs(server))).why}): it does not start",
                 "write automountServiceAccountToken: true in the pods",
-                ({"op": "add", "path": "/" + "/".join(path), "value": True},),
+                (puts(path, True),),
             )
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from webhook.doctor.diagnosis import Diagnosis, Level, Ref
+from webhook.doctor.diagnosis import Diagnosis, Level, Ref, puts
 from webhook.doctor.entries import Call, Entry
 from webhook.doctor.installation import Installation
 from webhook.kube.names import NAMESPACE_NAME_LABEL
-from webhook.kube.path import json_pointer
 from webhook.kube.resources import is_cluster_scoped_resource
 from webhook.kube.shape import JSONObject, items, mapping, strings
 from webhook.kube.system_namespaces import CLUSTER_NAMESPACES, NODE_NAMESPACES
@@ -113,7 +112,7 @@ def cluster_scoped(installation: Installation) -> Iterator[Diagnosis]:
                 f"{entry.name} has failurePolicy Fail and is called for {_listed(found)}, which are in no namespace "
                 "that could be taken out: while gpuward does not answer, none can be written, by nobody",
                 "write failurePolicy: Ignore, or leave these resources out of the rules",
-                ({"op": "add", "path": json_pointer(entry.field("failurePolicy")), "value": "Ignore"},),
+                (puts(entry.field("failurePolicy"), "Ignore"),),
             )
 
 
@@ -215,7 +214,7 @@ class _Selection:
                 requirements.append(excluding)
             excluding["values"] = [*strings(excluding, "values"), *names]
         whole = {**selector, "matchExpressions": requirements}
-        return ({"op": "add", "path": json_pointer(self._entry.field("namespaceSelector")), "value": whole},)
+        return (puts(self._entry.field("namespaceSelector"), whole),)
 
 
 def _called_for(calls: list[Call]) -> tuple[str, str]:

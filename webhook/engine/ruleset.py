@@ -267,13 +267,6 @@ class Selection(NamedTuple):
 NOTHING: Final = Selection.of(())
 
 
-class _Candidates(NamedTuple):
-    """Policies, and whether some of them select namespaces by their labels."""
-
-    policies: tuple[CompiledPolicy, ...]
-    select_namespaces: bool
-
-
 class Ruleset:
     """The policies in force, and the accelerators and workloads they know.
 
@@ -281,7 +274,7 @@ class Ruleset:
     """
 
     __slots__ = (
-        "_memo",
+        "_candidates",
         "_selections",
         "break_glass",
         "catalog",
@@ -311,8 +304,8 @@ class Ruleset:
             policy.reads_managed_fields for policy in self.policies
         )
         """Whether reviews need ``metadata.managedFields`` of their objects."""
-        # Only a cache of answers that never change: the ruleset stays immutable to everyone outside.
-        self._memo: dict[_Asked, _Candidates] = {}
+        # Only caches of answers that never change: the ruleset stays immutable to everyone outside.
+        self._candidates: dict[_Asked, tuple[CompiledPolicy, ...]] = {}
         self._selections: dict[_Asked, tuple[Labels, Selection]] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -321,53 +314,36 @@ class Ruleset:
         return own if self.kubernetes is None else own + self.kubernetes.names()
 
     def candidates(
-        self, kind: GroupVersionKind, operation: str, namespace: str, labels: Labels | None = None
+        self, kind: GroupVersionKind, operation: str, namespace: str
     ) -> tuple[CompiledPolicy, ...]:
-        """The policies that can match requests of this kind, operation and namespace, in order.
-
-        With the ``labels`` of the namespace, those among them that select it.
-        """
+        """The policies that can match requests of this kind, operation and namespace, in order."""
         key: _Asked = (kind, operation, namespace)
-        found = self._memo.get(key)
+        found = self._candidates.get(key)
         if found is None:
-            found = self._remember(
-                key, (p for p in self.policies if p.match.matcher.admits(kind, operation, namespace))
+            if len(self._candidates) >= _MEMO_LIMIT:
+                self._candidates.clear()
+            found = self._candidates[key] = tuple(
+                p for p in self.policies if p.match.matcher.admits(kind, operation, namespace)
             )
-        if labels is None or not found.select_namespaces:
-            return found.policies
-        # The labels of a namespace hardly ever change: a policy for other namespaces costs nothing either.
-        try:
-            key = (kind, operation, namespace, frozenset(labels.items()))
-            selecting = self._memo.get(key)
-        except TypeError:
-            # A label that is no string, and has no hash.
-            return tuple(p for p in found.policies if p.match.matcher.selects_namespace(labels))
-        if selecting is None:
-            selecting = self._remember(
-                key, (p for p in found.policies if p.match.matcher.selects_namespace(labels))
-            )
-        return selecting.policies
+        return found
 
     def select(
         self, kind: GroupVersionKind, operation: str, namespace: str, mode: Mode, labels: Labels
     ) -> Selection:
-        """``candidates`` with their effective actions in a namespace of this mode, which has these ``labels``."""
+        """Those of the candidates that select a namespace with these ``labels``, and their effective actions in this
+        mode."""
         key: _Asked = (kind, operation, namespace, mode)
         last = self._selections.get(key)
         # The cache of namespaces gives the same map until the namespace changes.
         if last is not None and last[0] is labels:
             return last[1]
-        policies = self.candidates(kind, operation, namespace, namespace_labels(namespace, labels))
-        selection = Selection.of([Selected(p, EFFECTIVE_ACTION[p.action, mode]) for p in policies])
+        whole = namespace_labels(namespace, labels)
+        selection = Selection.of(
+            Selected(p, EFFECTIVE_ACTION[p.action, mode])
+            for p in self.candidates(kind, operation, namespace)
+            if p.match.matcher.selects_namespace(whole)
+        )
         if len(self._selections) >= _MEMO_LIMIT:
             self._selections.clear()
         self._selections[key] = labels, selection
         return selection
-
-    def _remember(self, key: _Asked, policies: Iterable[CompiledPolicy]) -> _Candidates:
-        found = tuple(policies)
-        if len(self._memo) >= _MEMO_LIMIT:
-            self._memo.clear()
-        remembered = _Candidates(found, any(p.match.matcher.asks_about_namespace for p in found))
-        self._memo[key] = remembered
-        return remembered

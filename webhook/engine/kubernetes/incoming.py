@@ -11,6 +11,7 @@ from webhook.kube.resources import NAMESPACES, GroupVersionResource, resource_fo
 from webhook.kube.review import AdmissionRequest
 from webhook.kube.shape import JSONObject, mapping, text
 from webhook.policy.kubernetes.matching import Attributes
+from webhook.policy.match import Labels, namespace_labels
 
 if TYPE_CHECKING:
     from webhook.policy.cel import Scope
@@ -95,11 +96,11 @@ class Incoming:
     def _namespace_labels(self, resource: GroupVersionResource) -> JSONObject:
         request = self.request
         namespace = namespace_of(request)
-        labels: JSONObject = dict(self.facts.namespace_labels)
+        labels: Labels = self.facts.namespace_labels
         if resource.resource == NAMESPACES.resource and not request.subresource:
             # The Namespace itself: what it is about to be, or is until it is deleted.
-            labels = dict(mapping(mapping(request.obj or request.old_object or {}, "metadata"), "labels"))
-        return {**labels, NAMESPACE_NAME_LABEL: namespace} if namespace else labels
+            labels = mapping(mapping(request.obj or request.old_object or {}, "metadata"), "labels")
+        return namespace_labels(namespace, labels)
 
     def _namespace_object(self) -> JSONObject | None:
         request = self.request

@@ -81,9 +81,9 @@ def _no_field(path: Path, kind: Type) -> Unfit:
 
 def _called(kind: Type) -> str:
     name = expected(kind)
-    return f"{'an' if name[0] in 'aeiou' and not name.startswith('any') else 'a'} {name}".replace(
-        "a any", "any"
-    )
+    if name.startswith("any"):
+        return name
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _step(step: str | int) -> str:

@@ -187,8 +187,8 @@ class Program:
             CelEvaluationError: there is none.
         """
         try:
-            variables = scope.activation(self.reads_managed_fields)
-            budget.start(scope.size(self.reads_managed_fields))
+            variables, size = scope.activation(self.reads_managed_fields)
+            budget.start(size)
             result = self._expression.eval(variables)
             if self.returns == "any":
                 return values.plain(result)

@@ -38,7 +38,7 @@ class Scope:
     to the expressions that use it.
     """
 
-    __slots__ = ("_activations", "_sizes", "_unfit", "_variables")
+    __slots__ = ("_activations", "_unfit", "_variables")
 
     def __init__(
         self,
@@ -55,39 +55,34 @@ class Scope:
             "namespaceObject": namespace_object,
             "params": params,
         }
-        self._activations: dict[bool, cel.Activation] = {}
+        self._activations: dict[bool, tuple[cel.Activation, int]] = {}
         self._unfit: dict[str, str] = {}
-        self._sizes: dict[bool, int] = {}
 
-    def size(self, whole: bool) -> int:
-        """How many characters of JSON all variables have together, about; ``whole`` as for ``activation``."""
-        self.activation(whole)
-        return self._sizes[whole]
-
-    def activation(self, whole: bool) -> cel.Activation:
-        """The variables as the library takes them; ``whole`` with managed fields, which not every expression needs."""
+    def activation(self, whole: bool) -> tuple[cel.Activation, int]:
+        """The variables as the library takes them, and how many characters of JSON they have together, about; ``whole``
+        with managed fields, which not every expression needs."""
         found = self._activations.get(whole)
         if found is None:
-            found = self._activations[whole] = engine.activation(self._bind(whole))
+            bound, size = self._bind(whole)
+            found = self._activations[whole] = engine.activation(bound), size
         return found
 
     def unfit(self, message: str) -> str | None:
         """Why a variable cannot be used, where that is what an error of the library's means."""
         return next((why for name, why in self._unfit.items() if f"'{name}'" in message), None)
 
-    def _bind(self, whole: bool) -> dict[str, Any]:
-        bound = {}
-        self._sizes[whole] = 0
+    def _bind(self, whole: bool) -> tuple[dict[str, Any], int]:
+        bound, sizes = {}, 0
         for name, value in self._variables.items():
             if not whole and name in ("object", "oldObject"):
                 value = _without_managed_fields(value)
             try:
                 bound[name], size = _fit(value)
-                self._sizes[whole] += size
+                sizes += size
             except ValueError as error:
                 self._unfit[name] = f"{name} cannot be used in CEL: {error}"
                 bound[name] = _Unfit()
-        return bound
+        return bound, sizes
 
 
 def _without(value: Any, keys: tuple[str, ...]) -> Any:
