@@ -4,101 +4,83 @@ A third or more of what the API server sends is ``metadata.managedFields``: who 
 server-side apply and nobody else. Here the envelope and the object's metadata have a type, so that the parser can step
 over those bytes instead of making hundreds of small objects of them. Everything else is plain JSON data.
 
-What does not have this shape (another member somewhere, members in another order) is not refused here, it is just not
-read: the caller reads it whole. So there are no rules here that ``webhook.kube.review`` has too.
+What does not have this shape (another member somewhere) is not refused here, it is just not read: the caller reads it
+whole. So there are no rules here that ``webhook.kube.review`` has too.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 import orjson
-from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType
+from msgspec import DecodeError, Raw
 from msgspec.json import Decoder
 
 from webhook.kube.review import AdmissionRequest, admission_request, decode, is_written
 from webhook.kube.shape import JSONObject
 
-
-class _Part(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """A part of the envelope: a member that is not there is UNSET, and one that is not named here is an error.
-
-    Members stand in the order in which Go writes them, so that writing a part gives the bytes that came.
-    """
-
-    # gc=False: what comes from JSON has no cycles, so the garbage collector need not look at it.
-
-    def present(self) -> JSONObject:
-        """The members that are there."""
-        return {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
+# Members that are not named here are left out by the parser, which then shows when the whole is written again.
 
 
-class _ObjectMeta(_Part):
+class _ObjectMeta(TypedDict, total=False):
     """Source: k8s.io/apimachinery ``meta/v1/types.go``, ObjectMeta."""
 
-    name: Any = UNSET
-    generateName: Any = UNSET
-    namespace: Any = UNSET
-    selfLink: Any = UNSET
-    uid: Any = UNSET
-    resourceVersion: Any = UNSET
-    generation: Any = UNSET
-    creationTimestamp: Any = UNSET
-    deletionTimestamp: Any = UNSET
-    deletionGracePeriodSeconds: Any = UNSET
-    labels: Any = UNSET
-    annotations: Any = UNSET
-    ownerReferences: Any = UNSET
-    finalizers: Any = UNSET
-    managedFields: Raw | UnsetType = UNSET
+    name: Any
+    generateName: Any
+    namespace: Any
+    selfLink: Any
+    uid: Any
+    resourceVersion: Any
+    generation: Any
+    creationTimestamp: Any
+    deletionTimestamp: Any
+    deletionGracePeriodSeconds: Any
+    labels: Any
+    annotations: Any
+    ownerReferences: Any
+    finalizers: Any
+    managedFields: Raw
 
 
-class _Object(_Part):
+class _Object(TypedDict, total=False):
     """What pods and the built-in workloads are at their top."""
 
-    kind: Any = UNSET
-    apiVersion: Any = UNSET
-    metadata: _ObjectMeta | UnsetType = UNSET
-    spec: Any = UNSET
-    status: Any = UNSET
-
-    def read(self) -> JSONObject:
-        """The object as plain data, its managed fields as they were written."""
-        obj = self.present()
-        if self.metadata is not UNSET:
-            metadata = obj["metadata"] = self.metadata.present()
-            if self.metadata.managedFields is not UNSET:
-                metadata["managedFields"] = orjson.Fragment(bytes(self.metadata.managedFields))
-        return obj
+    kind: Any
+    apiVersion: Any
+    metadata: _ObjectMeta
+    spec: Any
+    status: Any
 
 
-class _Request(_Part):
+class _Request(TypedDict, total=False):
     """Source: k8s.io/api ``admission/v1/types.go``, AdmissionRequest."""
 
-    uid: Any = UNSET
-    kind: Any = UNSET
-    resource: Any = UNSET
-    subResource: Any = UNSET
-    requestKind: Any = UNSET
-    requestResource: Any = UNSET
-    requestSubResource: Any = UNSET
-    name: Any = UNSET
-    namespace: Any = UNSET
-    operation: Any = UNSET
-    userInfo: Any = UNSET
-    object: _Object | UnsetType | None = UNSET
-    oldObject: _Object | UnsetType | None = UNSET
-    dryRun: Any = UNSET
-    options: Any = UNSET
+    uid: Any
+    kind: Any
+    resource: Any
+    subResource: Any
+    requestKind: Any
+    requestResource: Any
+    requestSubResource: Any
+    name: Any
+    namespace: Any
+    operation: Any
+    userInfo: Any
+    object: _Object | None
+    oldObject: _Object | None
+    dryRun: Any
+    options: Any
 
 
-class _Review(_Part):
+class _Review(TypedDict):
     kind: Literal["AdmissionReview"]
     apiVersion: Literal["admission.k8s.io/v1"]
     request: _Request
 
 
 _DECODER: Final = Decoder(_Review)
+
+_NONE: Final[JSONObject] = {}
 
 # How an object of a built-in kind begins. Custom resources begin with apiVersion: their members are sorted.
 _BUILT_IN: Final = b'"object":{"kind":'
@@ -121,15 +103,19 @@ def read_without_managed_fields(body: bytes) -> JSONObject | None:
         return None
     try:
         review = _DECODER.decode(body)
-        request = review.request.present()
-        objects = [(name, part.read()) for name in ("object", "oldObject") if (part := request.get(name))]
-        request.update(objects)
+        request: Any = review["request"]
+        described = [
+            metadata
+            for name in ("object", "oldObject")
+            if (obj := request.get(name)) and "managedFields" in (metadata := obj.get("metadata", _NONE))
+        ]
+        for metadata in described:
+            metadata["managedFields"] = orjson.Fragment(bytes(metadata["managedFields"]))
         # Also what makes sure that there are no numbers in it which only this parser reads.
-        if not is_written(body, {"kind": review.kind, "apiVersion": review.apiVersion, "request": request}):
+        if not is_written(body, review):
             return None
     except (DecodeError, RecursionError, UnicodeDecodeError, orjson.JSONEncodeError):
         return None
-    for _, obj in objects:
-        if "metadata" in obj:
-            obj["metadata"].pop("managedFields", None)
-    return request
+    for metadata in described:
+        del metadata["managedFields"]
+    return request  # type: ignore[no-any-return]  # a TypedDict is a dict
