@@ -52,9 +52,8 @@ class State:
     def roots(self) -> dict[int, JSONObject]:
         """What the pods stand in, each once: the object itself and, in some workloads, pods put together from its
         parts. Keys are the same in every state of the object."""
-        roots = {id(pod.written): pod.root for pod in self.pods}
-        roots[id(self._subjects.request.obj)] = self.object or {}
-        return roots
+        obj = {id(self._subjects.request.obj): self.object or {}}
+        return obj if self._subjects.is_pod else {id(pod.written): pod.root for pod in self.pods} | obj
 
     def after(self, roots: Mapping[int, JSONObject]) -> State:
         """The state after changes to those roots."""

@@ -9,6 +9,7 @@ or as a JSON Pointer (RFC 6901) in patches.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 Path = tuple[str | int, ...]
@@ -19,6 +20,8 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*", re.ASCII)
 MISSING: Final = object()
 
 
+# The same few fields are named again and again, and each in several texts; the bound is for keys that users choose.
+@lru_cache(maxsize=4096)
 def render(path: Path) -> str:
     """The path as people read it. Keys that are no plain names stand in brackets: ``metadata.labels[app.io/x]``."""
     parts: list[str] = []

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 from webhook.kube.accelerators import Accelerator, Catalog
 from webhook.kube.path import MISSING, Path, lookup
 from webhook.kube.quantity import quantity_or_none
-from webhook.kube.shape import JSONObject, indexed, items, mapping, text
+from webhook.kube.shape import JSONObject, items, mapping, text
 
 ContainerList = Literal["initContainers", "containers", "ephemeralContainers"]
 
@@ -28,37 +28,56 @@ ContainerList = Literal["initContainers", "containers", "ephemeralContainers"]
 CONTAINER_LISTS: Final[tuple[ContainerList, ...]] = ("initContainers", "containers", "ephemeralContainers")
 
 _NO_ACCELERATORS: Final[Mapping[str, Decimal]] = {}
+_NO_MAP: Final = mapping({}, "")
 _ZERO: Final = Decimal(0)
 
 
 class Container:
-    """One container of a pod: ``raw`` is the map the user wrote, ``path`` where it stands in the pod's root."""
+    """One container of a pod: ``raw`` is the map the user wrote, in ``list_name`` of the pod's spec at ``index``;
+    ``pod_path`` is where that spec stands in the pod's root."""
 
     __slots__ = (
-        "_accelerators",
-        "_catalog",
+        "accelerators",
         "index",
+        "is_ephemeral",
         "limits",
         "list_name",
-        "path",
+        "pod_path",
         "raw",
         "requests",
         "security_context",
     )
 
     def __init__(
-        self, raw: JSONObject, list_name: ContainerList, index: int, path: Path, catalog: Catalog
+        self, raw: JSONObject, list_name: ContainerList, index: int, pod_path: Path, catalog: Catalog
     ) -> None:
         self.raw = raw
         self.list_name = list_name
         self.index = index
-        self.path = path
-        resources = mapping(raw, "resources")
-        self.limits = mapping(resources, "limits")
-        self.requests = mapping(resources, "requests")
-        self.security_context = mapping(raw, "securityContext")
-        self._catalog = catalog
-        self._accelerators: Mapping[str, Decimal] | None = None
+        self.pod_path = pod_path
+        # Written out, as it is done for every container of every review: what is absent or no map is an empty map.
+        limits = requests = _NO_MAP
+        resources = raw.get("resources")
+        if type(resources) is dict:
+            if type(given := resources.get("limits")) is dict:
+                limits = given
+            if type(given := resources.get("requests")) is dict:
+                requests = given
+        self.limits = limits
+        self.requests = requests
+        context = raw.get("securityContext")
+        self.security_context = context if type(context) is dict else _NO_MAP
+        self.is_ephemeral: Final = list_name == "ephemeralContainers"
+        """Whether it is an ephemeral (``kubectl debug``) container: it can have neither resources nor ports nor
+        probes."""
+        self.accelerators: Final = (
+            _NO_ACCELERATORS if self.is_ephemeral else _accelerators(limits, requests, catalog)
+        )
+        """Accelerators asked for by extended resource name: resource name to count, zero counts left out.
+
+        The API server requires request and limit to be equal; where the user wrote different ones, the larger counts.
+        An ephemeral container asks for none: it can have no resources, and what is written there will be refused.
+        """
 
     @property
     def name(self) -> str:
@@ -66,34 +85,18 @@ class Container:
         return text(self.raw, "name") or f"{self.list_name}[{self.index}]"
 
     @property
-    def is_ephemeral(self) -> bool:
-        """An ephemeral (``kubectl debug``) container: it can have neither resources nor ports nor probes."""
-        return self.list_name == "ephemeralContainers"
-
-    @property
     def is_sidecar(self) -> bool:
         """A restartable init container: it runs beside the regular ones, so its resources add up with theirs."""
         return self.list_name == "initContainers" and self.raw.get("restartPolicy") == "Always"
 
     @property
-    def accelerators(self) -> Mapping[str, Decimal]:
-        """Accelerators asked for by extended resource name: resource name to count, zero counts left out.
-
-        The API server requires request and limit to be equal; where the user wrote different ones, the larger counts.
-        An ephemeral container asks for none: it can have no resources, and what is written there will be refused.
-        """
-        found = self._accelerators
-        if found is None:
-            found = self._accelerators = (
-                _NO_ACCELERATORS
-                if self.is_ephemeral
-                else _accelerators(self.limits, self.requests, self._catalog)
-            )
-        return found
+    def path(self) -> Path:
+        """Where this container stands in the pod's root."""
+        return self.field()
 
     def field(self, *segments: str | int) -> Path:
         """The path of a field of this container in the pod's root."""
-        return self.path + segments
+        return (*self.pod_path, self.list_name, self.index, *segments)
 
 
 def _accelerators(limits: JSONObject, requests: JSONObject, catalog: Catalog) -> Mapping[str, Decimal]:
@@ -121,8 +124,8 @@ class Pod:
     """
 
     __slots__ = (
-        "_accelerated",
         "_accelerators",
+        "accelerated",
         "catalog",
         "containers",
         "device_classes",
@@ -166,15 +169,16 @@ class Pod:
         self.root: JSONObject = {"metadata": metadata, "spec": spec} if root is None else root
         self.sources = sources
         self.written = self.root if written is None else written
-        self.containers: Final = tuple(
-            [
-                Container(raw, list_name, index, (*spec_path, list_name, index), catalog)
-                for list_name in CONTAINER_LISTS
-                if list_name in spec
-                for index, raw in indexed(spec, list_name)
-            ]
-        )
-        self._accelerated: tuple[Container, ...] | None = None
+        containers: list[Container] = []
+        for list_name in CONTAINER_LISTS:
+            listed = spec.get(list_name)
+            if type(listed) is list:
+                for index, raw in enumerate(listed):
+                    if type(raw) is dict:
+                        containers.append(Container(raw, list_name, index, spec_path, catalog))
+        self.containers: Final = tuple(containers)
+        self.accelerated: Final = tuple([container for container in containers if container.accelerators])
+        """The containers that ask for accelerators by resource name."""
         self._accelerators: Mapping[str, Decimal] | None = None
 
     @classmethod
@@ -287,16 +291,6 @@ class Pod:
         return found
 
     @property
-    def accelerated(self) -> tuple[Container, ...]:
-        """The containers that ask for accelerators by resource name."""
-        using = self._accelerated
-        if using is None:
-            using = self._accelerated = tuple(
-                [container for container in self.containers if container.accelerators]
-            )
-        return using
-
-    @property
     def claimed_device_classes(self) -> list[str | None]:
         """The DeviceClasses of the pod's resource claims, None for a claim whose class is not known."""
         classes: list[str | None] = []
@@ -312,7 +306,7 @@ class Pod:
 
         A claim whose DeviceClass is not known counts: claims exist for devices.
         """
-        if self.accelerators:
+        if self.accelerated:
             return True
         if "resourceClaims" not in self.spec:
             return False
@@ -323,10 +317,11 @@ class Pod:
 
         Claims of unknown DeviceClass have none. Ephemeral containers cannot ask for resources.
         """
+        find = self.catalog.find
         found: dict[str, Accelerator] = {}
         for container in self.accelerated:
             for resource in container.accelerators:
-                accelerator = self.catalog.find(resource)
+                accelerator = find(resource)
                 if accelerator is not None:
                     found.setdefault(accelerator.name, accelerator)
         if "resourceClaims" in self.spec:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from webhook.kube.pod import Container, Pod
@@ -10,6 +12,9 @@ from webhook.kube.shape import items, mapping, text
 
 # Far more than any node has: a request for that many is a mistake, and nothing should be multiplied by it.
 MOST_ACCELERATORS: Final = 10_000
+
+_ZERO: Final = Decimal(0)
+_TOO_MANY: Final = Decimal(MOST_ACCELERATORS + 1)
 
 
 def accelerator_count(pod: Pod, container: Container) -> int:
@@ -20,10 +25,16 @@ def accelerator_count(pod: Pod, container: Container) -> int:
     count like devices. At most one more than MOST_ACCELERATORS.
     """
     by_name = container.accelerators
-    count = math.ceil(min(sum(by_name.values()), MOST_ACCELERATORS + 1)) if by_name else 0
+    count = _up_to_most(sum(by_name.values(), _ZERO)) if by_name else 0
     if "resourceClaims" in pod.spec:
         count += _claimed(pod, container)
     return count
+
+
+# Counts are few and the same again and again; arithmetic with decimals is slow.
+@lru_cache(maxsize=256)
+def _up_to_most(count: Decimal) -> int:
+    return math.ceil(min(count, _TOO_MANY))
 
 
 def _claimed(pod: Pod, container: Container) -> int:

@@ -55,7 +55,19 @@ class _Default(NamedTuple):
     limit_value: Decimal
 
 
-_Defaults = tuple[_Default, ...]
+class _Defaults(NamedTuple):
+    """What a container gets, and of which resources there is a default."""
+
+    each: tuple[_Default, ...]
+    resources: frozenset[str]
+
+    @classmethod
+    def of(cls, defaults: Iterable[_Default]) -> _Defaults:
+        each = tuple(defaults)
+        return cls(each, frozenset(default.resource for default in each))
+
+
+_NO_DEFAULTS: Final = _Defaults.of(())
 _NO_RESOURCES: Final[Collection[str]] = ()
 
 
@@ -118,35 +130,33 @@ class ResourceDefaults(Mutation):
         super().__init__(parameters, context)
         self._from_limits: bool = parameters.requestsFromLimits
         base = _compile(parameters, (), context)
-        self._base = tuple(base.values())
+        self._base = _Defaults.of(base.values())
         one = parameters.perAccelerator
         self._one = _compile(one, ("perAccelerator",), context) if one is not None else {}
         self._unscaled = tuple(default for name, default in base.items() if name not in self._one)
         self._scaled: dict[int, _Defaults] = {}
-        self._invents_nothing = not self._base and not self._one
 
     def __call__(self, pod: Pod, draft: Draft) -> None:
         whole_pod: Collection[str] = _NO_RESOURCES
         if "resources" in pod.spec:
             whole_pod = {*_given(pod.limits), *_given(pod.requests)}
         for container in pod.containers:
-            if container.is_ephemeral or (self._invents_nothing and _is_complete(container)):
+            if container.is_ephemeral:
                 continue
-            self._complete(pod, container, whole_pod, draft)
+            defaults = self._defaults(pod, container) if self._one else self._base
+            # Most containers say everything themselves.
+            if not (_is_complete(container) and container.limits.keys() >= defaults.resources):
+                self._complete(container, defaults.each, whole_pod, draft)
 
-    def _complete(self, pod: Pod, container: Container, whole_pod: Collection[str], draft: Draft) -> None:
-        given = container.limits
-        # With a limit and no request Kubernetes makes the limit the request, before it asks us.
-        missing = [
-            default for default in self._defaults(pod, container) if given.get(default.resource) is None
-        ]
-        if not missing and _is_complete(container):
-            return
+    def _complete(
+        self, container: Container, defaults: Iterable[_Default], whole_pod: Collection[str], draft: Draft
+    ) -> None:
         # Collected first and written then: what is read here may be what the draft writes to.
         limits: dict[str, Any] = {}
         requests: dict[str, Any] = {}
-        for default in missing:
-            if default.resource not in whole_pod:
+        for default in defaults:
+            # With a limit and no request Kubernetes makes the limit the request, before it asks us.
+            if container.limits.get(default.resource) is None and default.resource not in whole_pod:
                 self._fill(default, container, limits, requests)
         self._pair(container, whole_pod, limits, requests)
         for side, values in (("limits", limits), ("requests", requests)):
@@ -156,19 +166,21 @@ class ResourceDefaults(Mutation):
                     draft.set_default(container.field("resources", side, resource), value)
 
     def _defaults(self, pod: Pod, container: Container) -> _Defaults:
-        if not self._one or not (container.accelerators or "resourceClaims" in pod.spec):
+        if not container.accelerators and "resourceClaims" not in pod.spec:
             return self._base
         count = accelerator_count(pod, container)
         if not count:
             return self._base
         if count > MOST_ACCELERATORS:
-            return ()
+            return _NO_DEFAULTS
         return self._times(count)
 
     def _times(self, count: int) -> _Defaults:
         found = self._scaled.get(count)
         if found is None:
-            found = (*(_multiply(default, count) for default in self._one.values()), *self._unscaled)
+            found = _Defaults.of(
+                (*(_multiply(default, count) for default in self._one.values()), *self._unscaled)
+            )
             if len(self._scaled) < _MEMO_LIMIT:
                 self._scaled[count] = found
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from webhook.kube.pod import Container, Pod
 from webhook.kube.shape import JSONObject, items, mapping, strings
@@ -102,20 +102,18 @@ class SecurityContextDefaults(Mutation):
             draft.set_default(container.field("securityContext"), self._all_defaults())
             return
         context = container.security_context
-        capabilities = mapping(context, "capabilities")
-        privileged = context.get("privileged") is True
         if (
             self._escalation
             and context.get("allowPrivilegeEscalation") is None
-            and not privileged
-            and not _adds(capabilities, "SYS_ADMIN", "CAP_SYS_ADMIN", "ALL")
+            and context.get("privileged") is not True
+            and not _adds(context, "SYS_ADMIN", "CAP_SYS_ADMIN", "ALL")
         ):
             draft.set_default(container.field("securityContext", "allowPrivilegeEscalation"), False)
         if (
             self._capabilities
-            and capabilities.get("drop") is None
-            and not privileged
-            and not _adds(capabilities, "ALL")
+            and mapping(context, "capabilities").get("drop") is None
+            and context.get("privileged") is not True
+            and not _adds(context, "ALL")
         ):
             draft.set_default(container.field("securityContext", "capabilities", "drop"), ["ALL"])
         if self._read_only and context.get("readOnlyRootFilesystem") is None:
@@ -133,7 +131,8 @@ class SecurityContextDefaults(Mutation):
         return context
 
 
-def _adds(capabilities: Any, *names: str) -> bool:
+def _adds(context: JSONObject, *names: str) -> bool:
+    capabilities = mapping(context, "capabilities")
     return "add" in capabilities and any(name.upper() in names for name in strings(capabilities, "add"))
 
 

@@ -44,14 +44,14 @@ class Draft:
     nothing and says so.
     """
 
-    __slots__ = ("_added", "_copied", "_keep", "object", "operations", "revision")
+    __slots__ = ("_added", "_keep", "_owned", "object", "operations", "revision")
 
     def __init__(self, original: JSONObject) -> None:
         self.object: JSONObject = original
         self.operations: list[Operation] = []
         self.revision = 0
-        # id() of containers that this draft owns: copies of original ones, and ones inside values it added.
-        self._copied: set[int] = set()
+        # id() of maps and lists that this draft owns: copies of original ones, and what is in values it added.
+        self._owned: set[int] = set()
         self._added: set[int] = set()
         # Keeps every owned container alive, so that no id() is ever used again for another.
         self._keep: list[Any] = []
@@ -156,23 +156,20 @@ class Draft:
     def _own(self, path: Path) -> tuple[Any, bool]:
         """The map or list at ``path``, ready to be written, and whether it is part of an added value."""
         self.revision += 1
-        node = self._own_one(self.object)
-        self.object = node
+        owned = self._owned
+        node: Any = self.object
+        if id(node) not in owned:
+            node = self.object = self._copy(node)
         for segment in path:
             child = node[segment]
-            if id(child) not in self._added:
-                owned = self._own_one(child)
-                if owned is not child:
-                    node[segment] = owned
-                child = owned
+            if id(child) not in owned:
+                child = node[segment] = self._copy(child)
             node = child
         return node, id(node) in self._added
 
-    def _own_one(self, node: Any) -> Any:
-        if id(node) in self._copied or id(node) in self._added:
-            return node
+    def _copy(self, node: Any) -> Any:
         copy = node.copy()
-        self._copied.add(id(copy))
+        self._owned.add(id(copy))
         self._keep.append(copy)
         return copy
 
@@ -183,6 +180,7 @@ class Draft:
             children = value  # type: ignore[assignment]  # only iterated
         else:
             return
+        self._owned.add(id(value))
         self._added.add(id(value))
         self._keep.append(value)
         for child in children:
