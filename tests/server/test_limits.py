@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from tests.server.inprocess import NO_PRIVILEGED, ruleset_of, running, samples, until
+from tests.server.inprocess import NO_PRIVILEGED, FakeNamespaces, ruleset_of, running, samples, until
 from tests.server.reviews import BAD, GOOD, body, pod
 from tests.server.test_connections import post, read_answer
 from webhook.adapters.logs import render_json
 from webhook.engine.decision import Decision
 from webhook.engine.review import review
 from webhook.engine.ruleset import Ruleset
+from webhook.kube.review import AdmissionRequest
 from webhook.policy.findings import Mode
 from webhook.server import admission, limits
 from webhook.server.limits import Gate
@@ -150,3 +151,47 @@ async def test_a_call_leaves_nothing_for_the_garbage_collector(ruleset: Ruleset)
         finally:
             gc.enable()
     assert after - before <= 1
+
+
+async def test_calls_that_come_at_once_are_answered_each_for_itself(
+    ruleset: Ruleset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_for_one(asked: AdmissionRequest, *others: Any) -> Decision:
+        if asked.uid == "fails":
+            raise KeyError("x")
+        return review(asked, *others)
+
+    monkeypatch.setattr(admission, "review", fails_for_one)
+    namespaces = FakeNamespaces({"ml-team": {}}, live={"new": {}}, unreachable=frozenset({"unknown"}))
+    privileged = {"name": "app", "image": "app:1", "securityContext": {"privileged": True}}
+    calls = {
+        "good": body(uid="good"),
+        "malformed": body(uid="malformed")[:-1],
+        "bad": body(pod(privileged), uid="bad"),
+        "fails": body(uid="fails"),
+        "new": body(uid="new", namespace="new"),
+        "unknown": body(uid="unknown", namespace="unknown"),
+        "large": LARGE,
+    }
+    async with running(ruleset, namespaces, default_mode=Mode.ENFORCE) as server:
+        answers = dict(
+            zip(
+                calls,
+                await asyncio.gather(*(server.post("/validate/enforce", call) for call in calls.values())),
+                strict=True,
+            )
+        )
+        assert server.gate.in_flight == 0
+    assert {name: answer.status for name, answer in answers.items()} == {
+        "good": 200,
+        "malformed": 400,
+        "bad": 200,
+        "fails": 500,
+        "new": 200,
+        "unknown": 503,
+        "large": 200,
+    }
+    assert {name: answers[name].response["uid"] for name in ("good", "bad", "new")} == {
+        name: name for name in ("good", "bad", "new")
+    }
+    assert [answers[name].allowed for name in ("good", "bad", "new")] == [True, False, True]

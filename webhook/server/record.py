@@ -92,6 +92,7 @@ class Recorder:
         """To be made in the event loop that the server runs in."""
         self._metrics: Final = metrics
         self._loop: Final = asyncio.get_running_loop()
+        self._untold: Final[list[Answered]] = []
 
     def reviewed(
         self, call: Call, asked: AdmissionRequest, decision: Decision, mode: Mode | None, seconds: float
@@ -110,7 +111,15 @@ class Recorder:
             or decision.break_glass is not None
             or logger.isEnabledFor(logging.DEBUG)
         ):
-            self._loop.call_soon(self._tell, _answered(call, asked, decision, mode, seconds))
+            if not self._untold:
+                # The next turn of the loop sends the answers, the one after that is for this.
+                self._loop.call_soon(self._loop.call_soon, self._tell_all)
+            self._untold.append(_answered(call, asked, decision, mode, seconds))
+
+    def _tell_all(self) -> None:
+        for what in self._untold:
+            self._tell(what)
+        self._untold.clear()
 
     def _tell(self, what: Answered) -> None:
         if not what.dry_run:
