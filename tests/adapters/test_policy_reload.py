@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from webhook.adapters import policy_files
-from webhook.adapters import policy_reload as module
 from webhook.adapters.policy_reload import PolicyReload, take_snapshot
+from webhook.adapters.rest import Rest
 from webhook.engine.ruleset import Ruleset
 
 POLICY = """
@@ -210,51 +209,12 @@ def test_a_snapshot_of_one_file_sees_it_change(tmp_path: Path) -> None:
     assert take_snapshot(file) != before
 
 
-def test_whoever_works_beside_the_reviews_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, rests = [10.0], list[float]()
-    monkeypatch.setattr(module.time, "thread_time", lambda: clock[0])
-    monkeypatch.setattr(threading.Event, "wait", lambda _, seconds: rests.append(seconds))
-    rest = module.Rest()
-    rest()
-    clock[0] += 0.0001
-    rest()
-    assert rests == []
-    clock[0] += 0.0199
-    rest()
-    assert rests == [pytest.approx(0.02 * 4)]
-    rest()
-    assert len(rests) == 1
-
-
-def test_the_first_call_of_another_thread_is_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    main = threading.current_thread()
-    monkeypatch.setattr(
-        module.time, "thread_time", lambda: 5.0 if threading.current_thread() is main else 1e6
-    )
-    rest = module.Rest()
-    rest()
-    thread = threading.Thread(target=rest, daemon=True)
-    thread.start()
-    thread.join(10)
-    assert not thread.is_alive(), "it rests for as long as the threads' clocks are apart"
-
-
-def test_there_are_no_rests_when_the_server_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [10.0]
-    monkeypatch.setattr(module.time, "thread_time", lambda: clock[0])
-    rest = module.Rest()
-    rest()
-    rest.end()
-    clock[0] += 1e6
-    rest()  # for 46 days, otherwise
-
-
 async def test_a_reload_rests_and_a_first_load_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, a="one")
     called = list[object]()
-    monkeypatch.setattr(module.Rest, "__call__", lambda rest: called.append(rest))
+    monkeypatch.setattr(Rest, "__call__", lambda rest: called.append(rest))
     async with following(tmp_path) as (reload, _):
         await until(lambda: called)
         called.clear()

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,18 +20,13 @@ from typing import Final
 from webhook.adapters import policy_files
 from webhook.adapters.policy_documents import PolicyFileProblem
 from webhook.adapters.policy_resources import Merging, PolicyResources, Verdict
+from webhook.adapters.rest import Rest
 from webhook.engine.ruleset import Ruleset
 
 logger: Final = logging.getLogger("gpuward.policies")
 
 # Resources are often applied many at once; each by itself would be a set of its own.
 _SETTLE_SECONDS: Final = 0.1
-
-# Policies are compiled in a thread beside the reviews, which the interpreter runs in turn with them. After so many
-# seconds of it comes a rest of so many times as long: a thousand policies then take a second instead of a quarter of
-# one, and reviews wait hardly longer than without.
-_WORK_SECONDS: Final = 0.001
-_REST: Final = 4.0
 
 # What is cheap to ask of a file and changes when its content does: which file it is, its size and its times.
 Snapshot = tuple[tuple[str, int, int, int, int], ...]
@@ -167,31 +161,6 @@ class PolicyReload:
                 extra={"fields": {"problems": list(problems)}},
             )
         self.resource_problems = problems
-
-
-class Rest:
-    """Leaves the processor to the reviews: who calls this between pieces of work rests ``_REST`` times as long as it
-    has worked since."""
-
-    def __init__(self) -> None:
-        self._worked = time.thread_time()
-        self._thread = 0
-        self._over: Final = threading.Event()
-
-    def end(self) -> None:
-        """No more rests: what is under way shall come to its end."""
-        self._over.set()
-
-    def __call__(self) -> None:
-        """Rest, if there was work enough to need it."""
-        now, thread = time.thread_time(), threading.get_ident()
-        worked = now - self._worked
-        if thread != self._thread:
-            # Another thread has another clock.
-            self._thread, self._worked = thread, now
-        elif worked >= _WORK_SECONDS:
-            self._over.wait(worked * _REST)
-            self._worked = time.thread_time()
 
 
 def take_snapshot(path: Path) -> Snapshot | None:
