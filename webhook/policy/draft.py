@@ -75,14 +75,15 @@ class Draft:
         node: Any = self.object
         for depth, segment in enumerate(path):
             if type(node) is dict:
-                child = node.get(segment) if isinstance(segment, str) else MISSING
+                child = node.get(segment)
             else:
                 child = lookup(node, (segment,))
-                # A list has no absent items: a null one is a mistake that is not ours to mend.
-                child = MISSING if child is None else child
-            if child is MISSING:
-                return False
+                if child is None or child is MISSING:
+                    # A list has no absent items: a null one is a mistake that is not ours to mend.
+                    return False
             if child is None:
+                if isinstance(segment, int):
+                    return False
                 # The first absent step decides where the operation goes: what is below it is part of its value.
                 for below in reversed(path[depth + 1 :]):
                     if isinstance(below, int):
@@ -184,4 +185,5 @@ class Draft:
         self._added.add(id(value))
         self._keep.append(value)
         for child in children:
-            self._adopt(child)
+            if type(child) is dict or type(child) is list:
+                self._adopt(child)
