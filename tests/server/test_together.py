@@ -118,6 +118,19 @@ async def test_answers_of_one_group_go_out_before_the_next_is_begun(steps: Steps
     assert seen == [3, 6]
 
 
+async def test_what_goes_wrong_with_one_group_does_not_keep_the_next_waiting(steps: Steps) -> None:
+    def fails(item: str, error: Exception) -> Exception:
+        raise RuntimeError(item) from error
+
+    seen: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context["exception"]))
+    together = Together[str, str]((steps.one, steps.two, steps.three), fails, 1)
+    lost, there = together.take("bad", 1), together.take("b", 1)
+    assert await there == "b!"
+    assert not lost.done()
+    assert [str(error) for error in seen] == ["bad"]
+
+
 @pytest.mark.parametrize("item", ["a", "bad", "short"])
 async def test_nothing_is_left_to_the_garbage_collector(steps: Steps, item: str) -> None:
     # Here the error is the one that was raised, so that it knows the frames that it came through.

@@ -54,13 +54,16 @@ class Together(Generic[Item, Result]):
         """Wait for another turn as long as each brings more: a turn with nothing to do takes microseconds, and those
         who call at the same time are served together."""
         count = len(self._waiting)
-        if count > self._seen and self._size < self._limit:
-            self._seen = count
-        else:
-            self._do(self._next())
-            self._seen = 0
-        if self._waiting:
-            self._loop.call_soon(self._turn)
+        try:
+            if count > self._seen and self._size < self._limit:
+                self._seen = count
+            else:
+                self._seen = 0
+                self._do(self._next())
+        finally:
+            # Whatever went wrong with some, the others get their turn.
+            if self._waiting:
+                self._loop.call_soon(self._turn)
 
     def _next(self) -> list[tuple[asyncio.Future[Result], Item]]:
         """The items to do now; what is left comes behind the answers of these."""
