@@ -52,7 +52,7 @@ class AcceleratorRequestEqualsLimit(Check):
     def __call__(self, pod: Pod) -> Iterator[Violation]:
         find = pod.catalog.find
         for container in pod.containers:
-            if container.list_name == "ephemeralContainers":
+            if container.is_ephemeral:
                 continue
             limits, requests = container.limits, container.requests
             for resource in limits:

@@ -97,7 +97,7 @@ class MaxAccelerators(Check):
         if per_container is not None:
             for container in pod.containers:
                 accelerators = container.accelerators
-                if accelerators and container.list_name != "ephemeralContainers":
+                if accelerators:
                     counted = self._counted(accelerators)
                     total = _total(counted)
                     if total > per_container:

@@ -82,7 +82,7 @@ class RequireLimits(Check):
             need_limit = tuple(name for name in need_limit if not _positive(limits.get(name)))
             need_request = tuple(name for name in need_request if not _requested(name, limits, requests))
         for container in pod.containers:
-            if container.list_name == "ephemeralContainers":
+            if container.is_ephemeral:
                 continue
             limits = container.limits
             missing: list[str] | None = None

@@ -94,7 +94,7 @@ def _apply(
         for chosen in selected:
             policy = chosen.policy
             for rule in policy.mutations:
-                if failed and id(rule) in failed:
+                if id(rule) in failed:
                     continue
                 try:
                     changed = _run_one(policy, rule, subjects, drafts, state)

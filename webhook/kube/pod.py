@@ -363,7 +363,7 @@ def _together(containers: Iterable[Container]) -> dict[str, Decimal]:
 
 def _map_at(root: JSONObject, path: Path) -> JSONObject:
     found = lookup(root, path[:-1])
-    return mapping(found, str(path[-1])) if type(found) is dict else mapping({}, "")
+    return mapping(found, str(path[-1])) if type(found) is dict else _NO_MAP
 
 
 def _before(path: Path, now: Any, before: Any) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
 from typing import Literal, NamedTuple
 
 from webhook.kube.accelerators import Accelerator
@@ -83,10 +82,6 @@ class AcceleratorTolerations(Mutation):
             if taint.value is not None and (problem := label_value_problem(taint.value)):
                 raise ParameterError(problem, f"additionalTaints[{i}].value")
         self._additional = tuple(_Toleration(t.key, t.effect, t.value) for t in parameters.additionalTaints)
-        self._of_family = {
-            family.name: tuple(_Toleration(taint.key, taint.effect) for taint in family.taints)
-            for family in context.catalog.accelerators
-        }
 
     def __call__(self, pod: Pod, draft: Draft) -> None:
         if pod.requests_accelerator:
@@ -95,8 +90,9 @@ class AcceleratorTolerations(Mutation):
             self._tolerate(pod, draft, pod.accelerator_families())
 
     def _tolerate(self, pod: Pod, draft: Draft, families: Iterable[Accelerator]) -> None:
+        wanted = [_Toleration(taint.key, taint.effect) for family in families for taint in family.taints]
         standing = pod.tolerations
-        for toleration in chain(*[self._of_family[family.name] for family in families], self._additional):
+        for toleration in (*wanted, *self._additional):
             for existing in standing:
                 if _tolerates(existing, toleration):
                     break

@@ -36,6 +36,9 @@ logger: Final = logging.getLogger("gpuward.admission")
 
 _NO_NAMESPACE: Final = Namespace()
 
+# Any namespace whose requests are allowed unseen.
+_EXEMPT: Final = Namespace()
+
 # Of a uid that is no UUID, so much is repeated in a message or a log line.
 _UID_SHOWN: Final = 64
 
@@ -184,8 +187,7 @@ class Admission:
     def _judge(self, one: _Review) -> None:
         request, namespace, call = one.request, one.namespace, one.call
         assert namespace is not None
-        # A request for a Namespace object has its name as the namespace.
-        if request.namespace in self._exempt:
+        if namespace is _EXEMPT:
             return
         one.mode = call.mode or namespace.mode or self._default_mode
         facts = Facts(one.mode, namespace.labels, namespace.object, datetime.now(UTC))
@@ -207,8 +209,9 @@ class Admission:
 
     def _namespace(self, asked: AdmissionRequest) -> Namespace | None:
         """The namespace of a request, as far as it is known here. What is in none has one that says nothing."""
+        # A request for a Namespace object has its name as the namespace.
         if asked.namespace in self._exempt:
-            return _NO_NAMESPACE
+            return _EXEMPT
         if asked.kind == NAMESPACE:
             # The object is its own namespace: what it is about to be, or was. Not its mode, which is about what is
             # in it.

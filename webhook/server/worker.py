@@ -44,7 +44,7 @@ _HANG_UP_SECONDS: Final = 0.1
 _SWITCH_SECONDS: Final = 0.0005
 
 # So many more maps, lists and the like than before are looked through for cycles. Reviews that are done together make
-# some 5,000.
+# some 10,000.
 _COLLECTED_AFTER: Final = 50_000
 
 # How often is read what one process has found out for all about who trusts the certificate.

@@ -92,7 +92,7 @@ KEPT = (
 """What runs in place of something that makes a text or a list, within a loop."""
 
 # Also asked beforehand: to give a text to Python is to copy it.
-PYTHON_IN_LOOP = "!may_read(0) ? fail('functions are given more text than the expression may') : a0"
+PYTHON_IN_LOOP = f"!may_read(0) ? fail('{budget.TOO_MUCH_GIVEN}') : a0"
 """What runs in place of a function in Python, within a loop; the function itself counts (``functions``)."""
 
 SIZE_IN_LOOP = (

@@ -30,6 +30,9 @@ MAX_BUILT: Final = 20_000_000
 
 _IN_PYTHON: Final = 10
 
+TOO_MUCH_GIVEN: Final = "functions are given more text than the expression may"
+"""What is said where ``may_read_in_python`` says no."""
+
 # Characters of a text that is looked for that are compared in the time in which one is read otherwise.
 _TRIED_AT_ONCE: Final = 500
 

@@ -92,7 +92,7 @@ def python_callable(overload: Overload, opaques: Sequence[Opaque]) -> Callable[.
 
     def call(*arguments: Any) -> Any:
         if not budget.may_read_in_python(arguments):
-            raise FunctionError("functions are given more text than the expression may")
+            raise FunctionError(budget.TOO_MUCH_GIVEN)
         result = wrap(
             implementation(*(read(argument) for read, argument in zip(unwrap, arguments, strict=True)))
         )
