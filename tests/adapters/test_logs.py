@@ -157,6 +157,17 @@ class Full(io.StringIO):
         return super().write(text)
 
 
+@pytest.mark.parametrize("threaded", [True, False])
+def test_a_record_that_cannot_be_shown_is_counted_and_those_behind_it_are_written(threaded: bool) -> None:
+    stream = io.StringIO()
+    writer = logs.set_up("json", "info", stream, threaded=threaded)
+    logging.getLogger("library").warning("%d connections", "many")
+    logging.getLogger("gpuward.test").info("denied")
+    writer.close()
+    assert writer.dropped == 1
+    assert "denied" in [json.loads(line)["msg"] for line in stream.getvalue().splitlines()]
+
+
 def test_a_full_disk_loses_lines_and_nothing_else() -> None:
     out = Full()
     writer = logs.LogWriter(out, logs.render_json)

@@ -184,12 +184,13 @@ def test_only_what_is_on_the_way_to_a_change_is_copied() -> None:
     ],
 )
 def test_a_path_that_does_not_fit_changes_nothing(obj: dict[str, Any], path: Path) -> None:
+    as_it_was = copy.deepcopy(obj)
     draft = Draft(obj)
     assert not draft.set_default(path, 1)
     assert not draft.replace(path, 1)
     assert not draft.remove(path)
     assert not draft.changed
-    assert draft.object is obj
+    assert draft.object == obj == as_it_was
 
 
 def test_the_object_itself_is_not_replaced() -> None:

@@ -20,7 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
-from webhook.adapters.metrics_tally import ReviewTally, Series
+from webhook.adapters.metrics_tally import Tally, Timings
 from webhook.engine.decision import BrokenGlass, Exempted
 from webhook.kube.gvk import NAMESPACE, GroupVersionKind
 from webhook.kube.workloads import carries_pods
@@ -40,8 +40,17 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         self.registry: Final = registry
-        self._reviews: Final = ReviewTally(_SECONDS)
-        registry.register(self._reviews)
+        self._reviews: Final = Tally(
+            "gpuward_admission_requests",
+            "Admission requests answered, by what was asked and what came of it.",
+            ["webhook", "operation", "kind", "mode", "result"],
+        )
+        self._durations: Final = Timings(
+            "gpuward_admission_duration_seconds",
+            "Time from the call's headers to its answer.",
+            ["webhook", "mode"],
+            _SECONDS,
+        )
         self._failed_calls: Final = Counter(
             "gpuward_admission_failed_calls",
             "Calls that got no review, by HTTP status.",
@@ -60,11 +69,10 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
-        self._findings: Final = Counter(
+        self._findings: Final = Tally(
             "gpuward_findings",
             "Violations found, by what was done about them. Dry runs are not counted.",
             ["policy", "rule", "action"],
-            registry=registry,
         )
         self._rule_errors: Final = Counter(
             "gpuward_rule_errors",
@@ -72,12 +80,11 @@ class Metrics:
             ["policy", "rule"],
             registry=registry,
         )
-        self._patches: Final = Counter(
-            "gpuward_patches",
-            "Pods that a policy changed. Dry runs are not counted.",
-            ["policy"],
-            registry=registry,
+        self._patches: Final = Tally(
+            "gpuward_patches", "Pods that a policy changed. Dry runs are not counted.", ["policy"]
         )
+        for counted in (self._reviews, self._durations, self._findings, self._patches):
+            registry.register(counted)
         self._exceptions: Final = Counter(
             "gpuward_exceptions_used",
             "Rules that were not applied because of an exception. Dry runs are not counted.",
@@ -162,14 +169,13 @@ class Metrics:
         ProcessCollector(registry=registry)
         for result in ("success", "failure"):
             self._reloads.labels(result)
-        # Looking a child up by its labels costs as much as a check; each is looked up once.
-        self._found: dict[tuple[str, str, str], Counter] = {}
 
     def reviewed(
         self, webhook: str, operation: str, kind: GroupVersionKind, mode: str, result: str, seconds: float
     ) -> None:
         """Count one answered request. ``mode`` and ``result`` are words of closed sets."""
-        self._reviews.add(Series(webhook, operation, kind_label(kind), mode, result), seconds)
+        self._reviews.add((webhook, operation, kind_label(kind), mode, result))
+        self._durations.add((webhook, mode), seconds)
 
     def connection_closed(self, reason: str) -> None:
         """Count a connection that was ended, or not taken, because of a limit."""
@@ -184,13 +190,9 @@ class Metrics:
         for finding in findings:
             if finding.error:
                 self._rule_errors.labels(finding.policy, finding.rule).inc()
-            key = (finding.policy, finding.rule, finding.action.value)
-            kept = self._found.get(key)
-            if kept is None:
-                kept = self._found[key] = self._findings.labels(*key)
-            kept.inc()
+            self._findings.add((finding.policy, finding.rule, str(finding.action)))
         for policy in policies_that_patched:
-            self._patches.labels(policy).inc()
+            self._patches.add((policy,))
 
     def let_pass(self, exempted: Iterable[Exempted], break_glass: BrokenGlass | None) -> None:
         """Count the exceptions and the break-glass entry that one request made use of."""

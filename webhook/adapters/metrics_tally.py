@@ -9,25 +9,40 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Final
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+Series = tuple[str, ...]
+"""A value for each of the labels."""
 
-class Series(NamedTuple):
-    """What one counted request is like: a value for each of the labels."""
 
-    webhook: str
-    operation: str
-    kind: str
-    mode: str
-    result: str
+class Tally(Collector):
+    """A counter."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
+        self._name: Final = name
+        self._documentation: Final = documentation
+        self._labels: Final = tuple(labels)
+        self._counts: Final[dict[Series, int]] = {}
+
+    def add(self, series: Series) -> None:
+        """Count one."""
+        counts = self._counts
+        counts[series] = counts.get(series, 0) + 1
+
+    def collect(self) -> Iterator[Metric]:
+        """The metric as it is now."""
+        family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
+        for series, count in self._counts.items():
+            family.add_metric(series, count)
+        yield family
 
 
 class _Timing:
-    """How long requests took: how many up to each bound, and together."""
+    """How long something took: how often up to each bound, and all together."""
 
     __slots__ = ("counts", "seconds")
 
@@ -36,42 +51,30 @@ class _Timing:
         self.seconds = 0.0
 
 
-class ReviewTally(Collector):
-    """The number of reviews by ``Series``, and their duration by webhook and mode."""
+class Timings(Collector):
+    """A histogram of seconds."""
 
-    def __init__(self, bounds: Sequence[float]) -> None:
-        """``bounds`` are the upper ones of the buckets for durations, in seconds, in rising order."""
+    def __init__(self, name: str, documentation: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        """``bounds`` are the upper ones of the buckets, in seconds, in rising order."""
+        self._name: Final = name
+        self._documentation: Final = documentation
+        self._labels: Final = tuple(labels)
         self._bounds: Final = tuple(bounds)
-        self._counts: Final[dict[Series, int]] = {}
-        self._timings: Final[dict[tuple[str, str], _Timing]] = {}
+        self._timings: Final[dict[Series, _Timing]] = {}
 
     def add(self, series: Series, seconds: float) -> None:
-        """Count one review."""
-        counts = self._counts
-        counts[series] = counts.get(series, 0) + 1
-        timing = self._timings.get((series.webhook, series.mode))
+        """Count one that took so long."""
+        timing = self._timings.get(series)
         if timing is None:
-            timing = self._timings[series.webhook, series.mode] = _Timing(len(self._bounds))
+            timing = self._timings[series] = _Timing(len(self._bounds))
         timing.counts[bisect_left(self._bounds, seconds)] += 1
         timing.seconds += seconds
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics as they are now."""
-        requests = CounterMetricFamily(
-            "gpuward_admission_requests",
-            "Admission requests answered, by what was asked and what came of it.",
-            labels=Series._fields,
-        )
-        for series, count in self._counts.items():
-            requests.add_metric(series, count)
-        yield requests
-        durations = HistogramMetricFamily(
-            "gpuward_admission_duration_seconds",
-            "Time from the call's headers to its answer.",
-            labels=("webhook", "mode"),
-        )
+        """The metric as it is now."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         names = [*map(str, self._bounds), "+Inf"]
-        for labels, timing in self._timings.items():
+        for series, timing in self._timings.items():
             buckets = list(zip(names, accumulate(timing.counts), strict=True))
-            durations.add_metric(labels, buckets, timing.seconds)
-        yield durations
+            family.add_metric(series, buckets, timing.seconds)
+        yield family

@@ -133,9 +133,9 @@ def _requested(name: str, limits: JSONObject, requests: JSONObject) -> bool:
 
 def _missing(container: Container, kind: str, names: Sequence[str], written: JSONObject) -> Violation:
     field = f"{kind}s"
-    unusable = next((name for name in names if name in written), None)
+    unusable = next((name for name in names if name in written), None) if written else None
     why = "" if unusable is None else f' ({short(unusable)}: "{short(written[unusable])}" does not count)'
-    values = ", ".join(f"{name}: {_example(name, container)}" for name in names)
+    values = ", ".join([f"{name}: {_example(name, container)}" for name in names])
     verb = "write in" if unusable is not None else "add to" if written else "add"
     return Violation(
         f"{kind}-missing",
@@ -148,7 +148,7 @@ def _missing(container: Container, kind: str, names: Sequence[str], written: JSO
 def _example(name: str, container: Container) -> str:
     # A limit below the container's own request would only be the next error.
     request = container.requests.get(name)
-    value = short(request) if _positive(request) else _EXAMPLES.get(name, "")
+    value = short(request) if request is not None and _positive(request) else _EXAMPLES.get(name, "")
     if not value:
         value = name[10:] if name.startswith("hugepages-") else "1"
     return f'"{value}"' if value[-1].isdigit() else value

@@ -16,6 +16,8 @@ _MOST_LISTED: Final = 4
 
 def short(value: Any) -> str:
     """A value as it may stand in a sentence: cut where it is long, without line breaks and the like."""
+    if type(value) is str and len(value) <= _LONGEST and value.isprintable():
+        return value
     if type(value) is dict:
         return "a map"
     if type(value) is list:
@@ -44,7 +46,8 @@ def listed(words: Iterable[str], conjunction: str = "and") -> str:
         left = len(shown) - _MOST_LISTED + 1
         shown[_MOST_LISTED - 1 :] = [f"{left} more"]
         conjunction = "and"
-    return f" {conjunction} ".join(part for part in (", ".join(shown[:-1]), *shown[-1:]) if part)
+    last = shown.pop() if shown else ""
+    return f"{', '.join(shown)} {conjunction} {last}" if shown else last
 
 
 def plural(words: Sequence[Any], one: str, many: str) -> str:

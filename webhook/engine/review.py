@@ -80,7 +80,7 @@ def review(request: AdmissionRequest, ruleset: Ruleset, facts: Facts, phase: Pha
             or any(finding.action is not Action.AUDIT for finding in found)
         ):
             used = BrokenGlass(glass.name, glass.reason)
-        found = [replace(finding, action=Action.AUDIT) for finding in found]
+        found = [finding._replace(action=Action.AUDIT) for finding in found]
     return _decide(request, [*findings, *found], changed, used, annotations)
 
 

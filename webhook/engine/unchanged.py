@@ -8,7 +8,6 @@ that the update leaves as it was warns instead of refusing. Pod Security admissi
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from webhook.engine.subjects import State, Subjects
@@ -29,7 +28,7 @@ def weaken(judged: list[Judged], subjects: Subjects, original: State) -> list[Fi
         return [one.finding for one in judged]
     before = {pod.place: pod for pod in original.pods}
     return [
-        replace(finding, action=Action.WARN)
+        finding._replace(action=Action.WARN)
         if finding.action is Action.ENFORCE
         and not finding.error
         and not introduced

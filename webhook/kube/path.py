@@ -77,11 +77,11 @@ def lookup(root: Any, path: Path) -> Any:
     for segment in path:
         # By the type of the node, which says what the segment must be: a key is in no list, an index in no map.
         if type(node) is dict:
-            if segment not in node:
-                return MISSING
-        elif type(node) is not list or type(segment) is not int or not 0 <= segment < len(node):
+            node = node.get(segment, MISSING)
+        elif type(node) is list and type(segment) is int and 0 <= segment < len(node):
+            node = node[segment]
+        else:
             return MISSING
-        node = node[segment]
     return node
 
 

@@ -71,7 +71,9 @@ class Container:
         """Whether it is an ephemeral (``kubectl debug``) container: it can have neither resources nor ports nor
         probes."""
         self.accelerators: Final = (
-            _NO_ACCELERATORS if self.is_ephemeral else _accelerators(limits, requests, catalog)
+            _NO_ACCELERATORS
+            if self.is_ephemeral or limits is requests  # as both are absent
+            else _accelerators(limits, requests, catalog)
         )
         """Accelerators asked for by extended resource name: resource name to count, zero counts left out.
 
@@ -125,6 +127,7 @@ class Pod:
 
     __slots__ = (
         "_accelerators",
+        "_first",
         "accelerated",
         "catalog",
         "containers",
@@ -158,8 +161,6 @@ class Pod:
         """``sources`` maps paths in the root to the paths in the user's object where those parts were written;
         without it the root is the user's object. Without ``root``, metadata and spec are a pod of their own.
         """
-        self.metadata = metadata
-        self.spec = spec
         self.catalog = catalog
         self.metadata_path = metadata_path
         self.spec_path = spec_path
@@ -169,15 +170,22 @@ class Pod:
         self.root: JSONObject = {"metadata": metadata, "spec": spec} if root is None else root
         self.sources = sources
         self.written = self.root if written is None else written
+        self.metadata = metadata
+        self.spec = spec
+        self._first: Pod | None = None
+        self._find_containers()
+
+    def _find_containers(self) -> None:
+        spec, path, catalog = self.spec, self.spec_path, self.catalog
         containers: list[Container] = []
         for list_name in CONTAINER_LISTS:
             listed = spec.get(list_name)
-            if type(listed) is list:
+            if listed and type(listed) is list:
                 for index, raw in enumerate(listed):
                     if type(raw) is dict:
-                        containers.append(Container(raw, list_name, index, spec_path, catalog))
-        self.containers: Final = tuple(containers)
-        self.accelerated: Final = tuple([container for container in containers if container.accelerators])
+                        containers.append(Container(raw, list_name, index, path, catalog))
+        self.containers = tuple(containers)
+        self.accelerated = tuple([container for container in containers if container.accelerators])
         """The containers that ask for accelerators by resource name."""
         self._accelerators: Mapping[str, Decimal] | None = None
 
@@ -192,9 +200,10 @@ class Pod:
         **known: Any,
     ) -> Pod:
         """The pod whose metadata and spec stand at these paths of ``root``; further arguments as for ``Pod``."""
+        metadata, spec = _parts(root, metadata_path, spec_path)
         return cls(
-            _map_at(root, metadata_path),
-            _map_at(root, spec_path),
+            metadata,
+            spec,
             catalog,
             metadata_path=metadata_path,
             spec_path=spec_path,
@@ -203,18 +212,27 @@ class Pod:
         )
 
     def after(self, root: JSONObject) -> Pod:
-        """The same pod in a changed copy of its root."""
-        return Pod.inside(
-            root,
-            self.catalog,
-            metadata_path=self.metadata_path,
-            spec_path=self.spec_path,
-            device_classes=self.device_classes,
-            replicas=self.replicas,
-            replicas_path=self.replicas_path,
-            sources=self.sources,
-            written=self.written,
-        )
+        """The same pod in a changed copy of its root. What the copy shares with the root is as it was."""
+        pod = Pod.__new__(Pod)
+        pod.catalog = self.catalog
+        pod.metadata_path = self.metadata_path
+        pod.spec_path = self.spec_path
+        pod.device_classes = self.device_classes
+        pod.replicas = self.replicas
+        pod.replicas_path = self.replicas_path
+        pod.root = root
+        pod.sources = self.sources
+        pod.written = self.written
+        pod.metadata, pod.spec = _parts(root, self.metadata_path, self.spec_path)
+        # Not the pod before: its lists may be copies that have been written to since.
+        pod._first = first = self._first or self
+        if _has_same_containers(pod.spec, first.spec):
+            pod.containers = first.containers
+            pod.accelerated = first.accelerated
+            pod._accelerators = first._accelerators
+        else:
+            pod._find_containers()
+        return pod
 
     def field(self, *segments: str | int) -> Path:
         """The path of a field of the pod's spec in its root: what mutations write to."""
@@ -361,15 +379,35 @@ def _together(containers: Iterable[Container]) -> dict[str, Decimal]:
     return total
 
 
-def _map_at(root: JSONObject, path: Path) -> JSONObject:
-    found = lookup(root, path[:-1])
-    return mapping(found, str(path[-1])) if type(found) is dict else _NO_MAP
+def _parts(root: JSONObject, metadata_path: Path, spec_path: Path) -> tuple[JSONObject, JSONObject]:
+    """The maps at these two paths, which mostly stand side by side."""
+    spec_in = lookup(root, spec_path[:-1])
+    metadata_in = (
+        spec_in if metadata_path[:-1] == spec_path[:-1] else lookup(root, metadata_path[:-1])
+    )
+    return _member(metadata_in, metadata_path), _member(spec_in, spec_path)
+
+
+def _member(holder: Any, path: Path) -> JSONObject:
+    return mapping(holder, str(path[-1])) if type(holder) is dict else _NO_MAP
+
+
+def _has_same_containers(one: JSONObject, other: JSONObject) -> bool:
+    for list_name in CONTAINER_LISTS:  # noqa: SIM110 - asked after every mutation, and a generator costs more
+        if one.get(list_name) is not other.get(list_name):
+            return False
+    return True
 
 
 def _before(path: Path, now: Any, before: Any) -> Path:
     """The path in ``before`` of what stands at ``path`` in ``now``, as far as it was there."""
     for depth, segment in enumerate(path):
-        if isinstance(segment, int) and type(now) is list and segment < len(now):
+        if now is before:
+            # Nothing was changed from here on.
+            return path
+        if type(now) is dict and type(before) is dict:
+            now, before = now.get(segment, MISSING), before.get(segment, MISSING)
+        elif isinstance(segment, int) and type(now) is list and segment < len(now):
             index = _index_before(now[segment], segment, before)
             if index is None:
                 return path[:depth]

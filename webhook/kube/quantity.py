@@ -81,7 +81,8 @@ def quantity_or_none(value: Any) -> Decimal | None:
     if value is None:
         return None
     try:
-        return parse_quantity(value)
+        # The usual case without another call.
+        return _parse_text(value) if type(value) is str else parse_quantity(value)
     except QuantityError:
         return None
 

@@ -159,11 +159,11 @@ class ResourceDefaults(Mutation):
             if container.limits.get(default.resource) is None and default.resource not in whole_pod:
                 self._fill(default, container, limits, requests)
         self._pair(container, whole_pod, limits, requests)
-        for side, values in (("limits", limits), ("requests", requests)):
-            # Mostly the whole side is absent, and one operation will do.
-            if values and not draft.set_default(container.field("resources", side), values):
-                for resource, value in values.items():
-                    draft.set_default(container.field("resources", side, resource), value)
+        resources = {"limits": limits} if limits else {}
+        if requests:
+            resources["requests"] = requests
+        if resources:
+            draft.fill(container.field("resources"), resources)
 
     def _defaults(self, pod: Pod, container: Container) -> _Defaults:
         if not container.accelerators and "resourceClaims" not in pod.spec:

@@ -89,10 +89,13 @@ class SecurityContextDefaults(Mutation):
         if _is_for_windows(pod):
             return
         context = pod.security_context
+        defaults: JSONObject = {}
         if self._seccomp and context.get("seccompProfile") is None and not _has_seccomp_annotation(pod):
-            draft.set_default(pod.field("securityContext", "seccompProfile"), {"type": "RuntimeDefault"})
+            defaults["seccompProfile"] = {"type": "RuntimeDefault"}
         if self._non_root and context.get("runAsNonRoot") is None and not _runs_as_root(pod):
-            draft.set_default(pod.field("securityContext", "runAsNonRoot"), True)
+            defaults["runAsNonRoot"] = True
+        if defaults:
+            draft.fill(pod.field("securityContext"), defaults)
         if self._on_containers:
             for container in pod.containers:
                 self._harden(container, draft)

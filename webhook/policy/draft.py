@@ -8,6 +8,7 @@ operation of its own: it is part of that value.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -44,21 +45,31 @@ class Draft:
     nothing and says so.
     """
 
-    __slots__ = ("_added", "_keep", "_owned", "object", "operations", "revision")
+    __slots__ = ("_added", "_changes", "_copies", "object", "revision")
 
     def __init__(self, original: JSONObject) -> None:
         self.object: JSONObject = original
-        self.operations: list[Operation] = []
         self.revision = 0
-        # id() of maps and lists that this draft owns: copies of original ones, and what is in values it added.
-        self._owned: set[int] = set()
-        self._added: set[int] = set()
-        # Keeps every owned container alive, so that no id() is ever used again for another.
-        self._keep: list[Any] = []
+        # What will be operations. Of most drafts nobody asks for them: templates are changed to be judged only.
+        self._changes: list[tuple[str, Path, Any]] = []
+        # Copies of original maps and lists, and values that were added, by id(). What is inside an added value belongs
+        # to the draft with it. Held here, they live as long as the draft, so that no id() is used again for another.
+        self._copies: dict[int, Any] = {}
+        self._added: dict[int, Any] = {}
 
     @property
     def changed(self) -> bool:
-        return bool(self.operations)
+        return bool(self._changes)
+
+    @property
+    def operations(self) -> list[Operation]:
+        """The JSON Patch so far."""
+        return [
+            {"op": op, "path": _pointer(path)}
+            if value is MISSING
+            else {"op": op, "path": _pointer(path), "value": value}
+            for op, path, value in self._changes
+        ]
 
     def get(self, path: Path) -> Any:
         """The value at ``path`` now, or MISSING."""
@@ -70,29 +81,64 @@ class Draft:
         Nothing is changed where the field has a value, where something other than a map is in the way, or
         where an item of a list is meant. A value of None sets nothing: a null field is an absent one.
         """
-        if value is None:
-            return False
-        node: Any = self.object
+        return bool(path) and value is not None and self._default(path[:-1], {path[-1]: value}, deep=False)
+
+    def fill(self, path: Path, values: JSONObject) -> bool:
+        """Set what is absent or null of a map at ``path``, and of the maps inside it. Says whether it set anything.
+
+        What holds of each value is what ``set_default`` says. There is one operation for each first absent step.
+        """
+        return self._default(path, values, deep=True)
+
+    def _default(self, path: Path, values: Mapping[Any, Any], *, deep: bool) -> bool:
+        # Looked for and made ready to be written in one go: mostly there is something to set.
+        copies, added = self._copies, self._added
+        node: Any = self._root()
+        fresh = False
         for depth, segment in enumerate(path):
             if type(node) is dict:
                 child = node.get(segment)
+                if child is None:
+                    # The first absent step decides where the operation goes: what is below it is part of its value.
+                    return self._set(node, path[:depth], _nested(path[depth:], values), fresh, deep)
             else:
                 child = lookup(node, (segment,))
                 if child is None or child is MISSING:
                     # A list has no absent items: a null one is a mistake that is not ours to mend.
                     return False
-            if child is None:
-                if isinstance(segment, int):
+            if not fresh and id(child) not in copies:
+                if id(child) in added:
+                    fresh = True
+                elif type(child) is dict or type(child) is list:
+                    child = node[segment] = child.copy()
+                    copies[id(child)] = child
+                else:
                     return False
-                # The first absent step decides where the operation goes: what is below it is part of its value.
-                for below in reversed(path[depth + 1 :]):
-                    if isinstance(below, int):
-                        return False
-                    value = {below: value}
-                self._put(path[: depth + 1], value, "add")
-                return True
             node = child
-        return False
+        return type(node) is dict and self._set(node, path, values, fresh, deep)
+
+    def _set(
+        self, owner: JSONObject, path: Path, values: Mapping[Any, Any], fresh: bool, deep: bool
+    ) -> bool:
+        """Set those members that are absent or null, of a map that may be written."""
+        did = False
+        for key, value in values.items():
+            existing = owner.get(key)
+            if existing is None:
+                if type(key) is str:
+                    owner[key] = value
+                    did = True
+                    self.revision += 1
+                    if not fresh:
+                        # `add` over a null member replaces it: RFC 6902, section 4.1.
+                        self._record("add", (*path, key), value)
+            elif deep and type(value) is dict and type(existing) is dict:
+                inside = fresh or id(existing) in self._added
+                if not inside and id(existing) not in self._copies:
+                    existing = owner[key] = existing.copy()
+                    self._copies[id(existing)] = existing
+                did = self._set(existing, (*path, key), value, inside, deep) or did
+        return did
 
     def append(self, path: Path, value: Any) -> bool:
         """Add an item to the end of the list at ``path``, making list and maps where absent.
@@ -106,9 +152,9 @@ class Draft:
             return False
         owner, fresh = self._own(path)
         owner.append(value)
-        self._adopt(value)
         if not fresh:
-            self.operations.append({"op": "add", "path": _pointer(path) + "/-", "value": value})
+            # RFC 6901, section 4: "-" is behind the last item.
+            self._record("add", (*path, "-"), value)
         return True
 
     def insert(self, path: Path, value: Any) -> bool:
@@ -122,9 +168,8 @@ class Draft:
             return False
         owner, fresh = self._own(path[:-1])
         owner.insert(index, value)
-        self._adopt(value)
         if not fresh:
-            self.operations.append({"op": "add", "path": _pointer(path), "value": value})
+            self._record("add", path, value)
         return True
 
     def replace(self, path: Path, value: Any) -> bool:
@@ -132,7 +177,10 @@ class Draft:
         existing = lookup(self.object, path)
         if not path or existing is MISSING or json_equal(existing, value):
             return False
-        self._put(path, value, "replace")
+        owner, fresh = self._own(path[:-1])
+        owner[path[-1]] = value
+        if not fresh:
+            self._record("replace", path, value)
         return True
 
     def remove(self, path: Path) -> bool:
@@ -142,48 +190,43 @@ class Draft:
         owner, fresh = self._own(path[:-1])
         del owner[path[-1]]
         if not fresh:
-            self.operations.append({"op": "remove", "path": _pointer(path)})
+            self._record("remove", path, MISSING)
         return True
 
-    def _put(self, path: Path, value: Any, op: str) -> None:
-        """Set what is at ``path``: a member of a map that is there, or an item that is in its list."""
-        owner, fresh = self._own(path[:-1])
-        owner[path[-1]] = value
-        self._adopt(value)
-        if not fresh:
-            # `add` over a null member replaces it: RFC 6902, section 4.1.
-            self.operations.append({"op": op, "path": _pointer(path), "value": value})
+    def _root(self) -> JSONObject:
+        """The object, ready to be written."""
+        root = self.object
+        if id(root) not in self._copies:
+            root = self.object = root.copy()
+            self._copies[id(root)] = root
+        return root
 
     def _own(self, path: Path) -> tuple[Any, bool]:
         """The map or list at ``path``, ready to be written, and whether it is part of an added value."""
         self.revision += 1
-        owned = self._owned
-        node: Any = self.object
-        if id(node) not in owned:
-            node = self.object = self._copy(node)
+        copies, added = self._copies, self._added
+        node: Any = self._root()
+        fresh = False
         for segment in path:
             child = node[segment]
-            if id(child) not in owned:
-                child = node[segment] = self._copy(child)
+            if not fresh and id(child) not in copies:
+                if id(child) in added:
+                    fresh = True
+                else:
+                    child = node[segment] = child.copy()
+                    copies[id(child)] = child
             node = child
-        return node, id(node) in self._added
+        return node, fresh
 
-    def _copy(self, node: Any) -> Any:
-        copy = node.copy()
-        self._owned.add(id(copy))
-        self._keep.append(copy)
-        return copy
+    def _record(self, op: str, path: Path, value: Any) -> None:
+        self._added[id(value)] = value
+        self._changes.append((op, path, value))
 
-    def _adopt(self, value: Any) -> None:
-        if type(value) is dict:
-            children = value.values()
-        elif type(value) is list:
-            children = value  # type: ignore[assignment]  # only iterated
-        else:
-            return
-        self._owned.add(id(value))
-        self._added.add(id(value))
-        self._keep.append(value)
-        for child in children:
-            if type(child) is dict or type(child) is list:
-                self._adopt(child)
+
+def _nested(path: Path, values: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The maps that lead along a path to these values; nothing where anything but maps would have to."""
+    for segment in reversed(path):
+        if type(segment) is not str or not all(type(key) is str for key in values):
+            return {}
+        values = {segment: values}
+    return values

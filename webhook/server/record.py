@@ -7,9 +7,9 @@ import logging
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
+from webhook.adapters.logs import record
 from webhook.adapters.metrics import Metrics
 from webhook.engine.decision import BrokenGlass, Decision, Exempted
-from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.review import AdmissionRequest
 from webhook.policy.findings import Finding, Mode
 from webhook.policy.match import object_name
@@ -25,54 +25,21 @@ _FINDINGS_SHOWN: Final = 20
 _UID_SHOWN: Final = 64
 
 
-class Answered(NamedTuple):
-    """One answered request: who did what to which object, and what came of it.
+class _Untold(NamedTuple):
+    """What there is to say about an answered request besides that there was one more.
 
-    It holds names, paths and rules, and nothing of the object. That also lets the object go before the next one
-    is decoded: with those of a few calls alive at once, all of them fall out of the processor's cache, and a
-    review takes twice as long.
+    It holds names, paths and rules, and nothing of the object, which can go before the next one is decoded: with those
+    of a few calls alive at once, all of them fall out of the processor's cache, and a review takes twice as long.
     """
 
-    webhook: str
-    uid: str
-    operation: str
-    kind: GroupVersionKind
-    subresource: str
-    namespace: str
-    name: str
-    user: str
-    dry_run: bool
-    mode: str
+    level: int
     result: str
+    fields: dict[str, Any] | None
+    dry_run: bool
     findings: tuple[Finding, ...]
     mutated_by: tuple[tuple[str, str], ...]
     exempted: tuple[Exempted, ...]
     break_glass: BrokenGlass | None
-    seconds: float
-
-
-def _answered(
-    call: Call, asked: AdmissionRequest, decision: Decision, mode: Mode | None, seconds: float
-) -> Answered:
-    """What is worth keeping of a request and its decision."""
-    return Answered(
-        call.webhook,
-        asked.uid,
-        asked.operation,
-        asked.kind,
-        asked.subresource,
-        asked.namespace,
-        object_name(asked),
-        asked.username,
-        asked.dry_run,
-        mode.value if mode is not None else "none",
-        _result(decision),
-        decision.findings,
-        decision.mutated_by,
-        decision.exempted,
-        decision.break_glass,
-        seconds,
-    )
 
 
 def _result(decision: Decision) -> str:
@@ -101,37 +68,49 @@ class Recorder:
 
         What there is to say beyond that one more was answered waits until the answer is on its way.
         """
-        result = "dry_run" if asked.dry_run else _result(decision)
-        shown = mode.value if mode is not None else "none"
-        self._metrics.reviewed(call.webhook, asked.operation, asked.kind, shown, result, seconds)
+        result = _result(decision)
+        shown = str(mode) if mode is not None else "none"
+        counted = "dry_run" if asked.dry_run else result
+        self._metrics.reviewed(call.webhook, asked.operation, asked.kind, shown, counted, seconds)
+        level = _level(asked, decision)
+        is_shown = logger.isEnabledFor(level)
         if (
-            decision.findings
+            is_shown
+            or decision.findings
             or decision.mutated_by
             or decision.exempted
             or decision.break_glass is not None
-            or logger.isEnabledFor(logging.DEBUG)
         ):
             if not self._untold:
                 # The next turn of the loop sends the answers, the one after that is for this.
                 self._loop.call_soon(self._loop.call_soon, self._tell_all)
-            self._untold.append(_answered(call, asked, decision, mode, seconds))
+            fields = _fields(call, asked, decision, shown, seconds) if is_shown else None
+            self._untold.append(
+                _Untold(
+                    level,
+                    result,
+                    fields,
+                    asked.dry_run,
+                    decision.findings,
+                    decision.mutated_by,
+                    decision.exempted,
+                    decision.break_glass,
+                )
+            )
 
     def _tell_all(self) -> None:
         for what in self._untold:
             self._tell(what)
         self._untold.clear()
 
-    def _tell(self, what: Answered) -> None:
+    def _tell(self, what: _Untold) -> None:
         if not what.dry_run:
             if what.findings or what.mutated_by:
                 self._metrics.found(what.findings, {policy for policy, _ in what.mutated_by})
             if what.exempted or what.break_glass is not None:
                 self._metrics.let_pass(what.exempted, what.break_glass)
-        level = logging.INFO if what.findings or what.exempted else logging.DEBUG
-        if what.break_glass is not None:
-            level = logging.INFO if what.dry_run else logging.WARNING
-        if logger.isEnabledFor(level):
-            logger.log(level, what.result, extra={"fields": _fields(what)})
+        if what.fields is not None:
+            logger.handle(record(logger.name, what.level, what.result, what.fields))
 
     def failed(self, webhook: str, error: CallError) -> None:
         """Record one call that got no review. Its message may quote the call, so it is not logged."""
@@ -146,38 +125,48 @@ class Recorder:
             logger.log(level, "call refused", extra={"fields": fields})
 
 
-def _fields(what: Answered) -> dict[str, Any]:
+def _level(asked: AdmissionRequest, decision: Decision) -> int:
+    """How important a request is."""
+    if decision.break_glass is not None:
+        return logging.INFO if asked.dry_run else logging.WARNING
+    return logging.INFO if decision.findings or decision.exempted else logging.DEBUG
+
+
+def _fields(
+    call: Call, asked: AdmissionRequest, decision: Decision, mode: str, seconds: float
+) -> dict[str, Any]:
+    """Who did what to which object, and what came of it, for the log."""
     fields: dict[str, Any] = {
-        "uid": what.uid[:_UID_SHOWN],
-        "webhook": what.webhook,
-        "operation": what.operation,
-        "kind": str(what.kind),
-        "namespace": what.namespace,
-        "name": what.name,
-        "user": what.user,
-        "mode": what.mode,
-        "allowed": what.result != "denied",
-        "milliseconds": round(what.seconds * 1000, 3),
+        "uid": asked.uid[:_UID_SHOWN],
+        "webhook": call.webhook,
+        "operation": asked.operation,
+        "kind": str(asked.kind),
+        "namespace": asked.namespace,
+        "name": object_name(asked),
+        "user": asked.username,
+        "mode": mode,
+        "allowed": decision.allowed,
+        "milliseconds": round(seconds * 1000, 3),
     }
-    if what.subresource:
-        fields["subresource"] = what.subresource
-    if what.dry_run:
+    if asked.subresource:
+        fields["subresource"] = asked.subresource
+    if asked.dry_run:
         fields["dryRun"] = True
-    if what.findings:
-        fields["findings"] = [_finding(finding) for finding in what.findings[:_FINDINGS_SHOWN]]
-        if len(what.findings) > _FINDINGS_SHOWN:
-            fields["moreFindings"] = len(what.findings) - _FINDINGS_SHOWN
-    if what.mutated_by:
-        fields["mutatedBy"] = [f"{policy}/{rule}" for policy, rule in what.mutated_by]
-    if what.exempted:
+    if decision.findings:
+        fields["findings"] = [_finding(finding) for finding in decision.findings[:_FINDINGS_SHOWN]]
+        if len(decision.findings) > _FINDINGS_SHOWN:
+            fields["moreFindings"] = len(decision.findings) - _FINDINGS_SHOWN
+    if decision.mutated_by:
+        fields["mutatedBy"] = [f"{policy}/{rule}" for policy, rule in decision.mutated_by]
+    if decision.exempted:
         fields["exceptions"] = [
             {"policy": use.policy, "rule": use.rule, "exception": use.exception}
-            for use in what.exempted[:_FINDINGS_SHOWN]
+            for use in decision.exempted[:_FINDINGS_SHOWN]
         ]
-        if len(what.exempted) > _FINDINGS_SHOWN:
-            fields["moreExceptions"] = len(what.exempted) - _FINDINGS_SHOWN
-    if what.break_glass is not None:
-        fields["breakGlass"] = what.break_glass.name
+        if len(decision.exempted) > _FINDINGS_SHOWN:
+            fields["moreExceptions"] = len(decision.exempted) - _FINDINGS_SHOWN
+    if decision.break_glass is not None:
+        fields["breakGlass"] = decision.break_glass.name
     return fields
 
 
@@ -185,7 +174,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "policy": finding.policy,
         "rule": finding.rule,
-        "action": finding.action.value,
+        "action": finding.action,
         "path": finding.field,
         "reason": finding.reason,
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 from webhook.kube.shape import JSONObject, mapping
@@ -54,7 +53,7 @@ def configured(templates: Iterable[Template]) -> Finder:
                 is_template = "containers" in mapping(node, "spec")
                 if is_template or "containers" in node:
                     pod = pod_at(obj, (*path, "spec") if is_template else path)
-                    yield replace(pod, replicas=number, replicas_path=number_path)
+                    yield pod._replace(replicas=number, replicas_path=number_path)
 
     return Finder(tuple(_written(template.path) for template in places), find)
 

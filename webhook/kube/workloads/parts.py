@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from webhook.kube.path import Path
@@ -29,8 +29,7 @@ _MERGE_KEYS: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(NamedTuple):
     """One pod that an object describes.
 
     Without ``root`` it stands in the object itself, at these paths. With one, the root is a Pod object that was put
@@ -49,14 +48,13 @@ class Described:
         """The same pod, of an object that stands at ``path`` of a larger one."""
         replicas_path = path + self.replicas_path if self.replicas_path else ()
         if self.sources is None:
-            return replace(
-                self,
+            return self._replace(
                 metadata_path=path + self.metadata_path,
                 spec_path=path + self.spec_path,
                 replicas_path=replicas_path,
             )
         sources = {part: path + source for part, source in self.sources.items()}
-        return replace(self, sources=sources, replicas_path=replicas_path)
+        return self._replace(sources=sources, replicas_path=replicas_path)
 
 
 @dataclass(frozen=True, slots=True)

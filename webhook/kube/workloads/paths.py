@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from webhook.kube.path import Path, lookup
@@ -92,26 +92,29 @@ def each(*finders: Finder) -> Finder:
 
 def walk(node: Any, where: Segments, path: Path = ()) -> Iterator[tuple[Path, JSONObject]]:
     """The maps that a path with wildcards leads to, each with its own path."""
-    if not where:
-        if type(node) is dict:
-            yield path, node
-        return
-    head, rest = where[0], where[1:]
-    if head == "[]":
-        if type(node) is list:
-            for index, item in enumerate(node):
-                yield from walk(item, rest, (*path, index))
-    elif type(node) is dict:
-        if head == "*":
-            for key, value in node.items():
-                yield from walk(value, rest, (*path, key))
-        elif head in node:
-            yield from walk(node[head], rest, (*path, head))
+    for depth, segment in enumerate(where):
+        if segment in WILDCARDS:
+            rest = where[depth + 1 :]
+            for key, value in _every(segment, node):
+                yield from walk(value, rest, (*path, *where[:depth], key))
+            return
+        if type(node) is not dict or segment not in node:
+            return
+        node = node[segment]
+    if type(node) is dict:
+        yield (*path, *where), node
+
+
+def _every(wildcard: str, node: Any) -> Iterable[tuple[str | int, Any]]:
+    """The values of a map, or items of a list, each with its key or index; nothing of anything else."""
+    if wildcard == "*":
+        return node.items() if type(node) is dict else ()
+    return enumerate(node) if type(node) is list else ()
 
 
 def bound(where: Segments, path: Path) -> Path:
     """What the wildcards of ``where`` stand for in ``path``."""
-    return tuple(step for segment, step in zip(where, path, strict=True) if segment in WILDCARDS)
+    return tuple([step for segment, step in zip(where, path, strict=True) if segment in WILDCARDS])
 
 
 def replicas_of(obj: JSONObject, counts: tuple[Segments, ...], wildcards: Path) -> tuple[int, Path]:
@@ -130,5 +133,7 @@ def replicas_of(obj: JSONObject, counts: tuple[Segments, ...], wildcards: Path) 
 
 
 def _resolve(where: Segments, wildcards: Path) -> Path:
+    if not wildcards:
+        return where
     rest = iter(wildcards)
-    return tuple(next(rest) if segment in WILDCARDS else segment for segment in where)
+    return tuple([next(rest) if segment in WILDCARDS else segment for segment in where])
