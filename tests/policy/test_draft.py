@@ -22,6 +22,11 @@ VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
 )
+# Values without null: what somebody would give as a default.
+WRITTEN = st.recursive(
+    SCALARS.filter(lambda scalar: scalar is not None),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+)
 OBJECTS = st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4)
 WILD_PATHS = st.lists(st.sampled_from(KEYS) | st.integers(-1, 3), max_size=4).map(tuple)
 
@@ -43,6 +48,17 @@ def paths_of(node: Any, path: Path = ()) -> list[Path]:
 def identical(one: Any, other: Any) -> bool:
     """Equal as JSON text: key order aside, with true and 1 told apart."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def filled(standing: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """A map with these defaults, those inside its maps as well."""
+    result = dict(standing)
+    for key, value in values.items():
+        if standing.get(key) is None:
+            result[key] = value
+        elif isinstance(standing[key], dict) and isinstance(value, dict):
+            result[key] = filled(standing[key], value)
+    return result
 
 
 class DraftLaws(RuleBasedStateMachine):
@@ -87,6 +103,14 @@ class DraftLaws(RuleBasedStateMachine):
             assert before is MISSING or before is None
             assert identical(self.draft.get(path), value)
             assert not self.draft.set_default(path, copy.deepcopy(value))
+
+    @rule(data=st.data(), values=st.dictionaries(st.sampled_from(KEYS), WRITTEN, max_size=3))
+    def fill(self, data: Any, values: dict[str, Any]) -> None:
+        path = self.path(data)
+        before = self.snapshot(path)
+        if self.attempt(lambda: self.draft.fill(path, copy.deepcopy(values))):
+            assert identical(self.draft.get(path), filled(before or {}, values))
+            assert not self.draft.fill(path, copy.deepcopy(values))
 
     @rule(data=st.data(), value=VALUES)
     def append(self, data: Any, value: Any) -> None:
@@ -191,6 +215,23 @@ def test_a_path_that_does_not_fit_changes_nothing(obj: dict[str, Any], path: Pat
     assert not draft.remove(path)
     assert not draft.changed
     assert draft.object == obj == as_it_was
+
+
+def test_filling_makes_one_operation_for_each_first_absent_step() -> None:
+    draft = Draft({"at": [{"limits": {"cpu": "1"}, "requests": None}]})
+    assert draft.fill(
+        ("at", 0), {"limits": {"cpu": "2", "memory": "2Gi"}, "requests": {"cpu": "1"}, "a": {"b": 1}}
+    )
+    assert draft.operations == [
+        {"op": "add", "path": "/at/0/limits/memory", "value": "2Gi"},
+        {"op": "add", "path": "/at/0/requests", "value": {"cpu": "1"}},
+        {"op": "add", "path": "/at/0/a", "value": {"b": 1}},
+    ]
+    # What is inside an added value is part of it.
+    assert draft.fill(("at", 0, "a"), {"c": {"d": 2}})
+    assert draft.fill(("at", 0), {"a": {"c": {"e": 3}}})
+    assert draft.operations[-1]["value"] == {"b": 1, "c": {"d": 2, "e": 3}}
+    assert len(draft.operations) == 3
 
 
 def test_the_object_itself_is_not_replaced() -> None:

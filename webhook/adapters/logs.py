@@ -27,9 +27,12 @@ LogFormat = Literal["json", "text"]
 # dropped and counted: a log must not stop admission.
 _WAITING_LIMIT: Final = 10_000
 
-# A line is written at the latest after so long, and lines are written together as far as they wait.
+# A line waits for so long at the most, and is written together with others that wait: with so many or, where far more
+# wait, this share of them, and after a pause the next. While their text is made, reviews have to wait.
 _WRITE_SECONDS: Final = 0.1
-_WRITTEN_TOGETHER: Final = 1000
+_WRITTEN_TOGETHER: Final = 25
+_SHARE_WRITTEN: Final = 8
+_PAUSE_SECONDS: Final = 0.001
 
 _FRAMES: Final = 12
 
@@ -134,18 +137,26 @@ class LogWriter(DirectLogWriter):
             self._write_waiting()
 
     def _write_waiting(self) -> None:
-        while self._waiting or self.dropped != self._told:
-            count = min(len(self._waiting), _WRITTEN_TOGETHER)
-            lines = [self._text(self._waiting.popleft()) for _ in range(count)]
-            dropped = self.dropped
-            if dropped != self._told:
-                fields = {"dropped": dropped - self._told}
-                lines.append(self._render(record("gpuward.log", logging.WARNING, "log lines were dropped", fields)))
-            if not self._write("".join(lines)):
-                # There may be room again next time.
-                self.dropped += count
-                return
-            self._told = dropped
+        # Where nothing can be written there may be room again next time.
+        while (self._waiting or self.dropped != self._told) and self._write_some():
+            if self._waiting:
+                self._ended.wait(_PAUSE_SECONDS)
+
+    def _write_some(self) -> bool:
+        waiting = len(self._waiting)
+        count = min(waiting, max(_WRITTEN_TOGETHER, waiting // _SHARE_WRITTEN))
+        lines = [self._text(self._waiting.popleft()) for _ in range(count)]
+        dropped = self.dropped
+        if dropped != self._told:
+            fields = {"dropped": dropped - self._told}
+            lines.append(
+                self._render(record("gpuward.log", logging.WARNING, "log lines were dropped", fields))
+            )
+        if not self._write("".join(lines)):
+            self.dropped += count
+            return False
+        self._told = dropped
+        return True
 
 
 def render_json(record: logging.LogRecord) -> str:

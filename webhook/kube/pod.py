@@ -382,9 +382,7 @@ def _together(containers: Iterable[Container]) -> dict[str, Decimal]:
 def _parts(root: JSONObject, metadata_path: Path, spec_path: Path) -> tuple[JSONObject, JSONObject]:
     """The maps at these two paths, which mostly stand side by side."""
     spec_in = lookup(root, spec_path[:-1])
-    metadata_in = (
-        spec_in if metadata_path[:-1] == spec_path[:-1] else lookup(root, metadata_path[:-1])
-    )
+    metadata_in = spec_in if metadata_path[:-1] == spec_path[:-1] else lookup(root, metadata_path[:-1])
     return _member(metadata_in, metadata_path), _member(spec_in, spec_path)
 
 

@@ -88,7 +88,7 @@ class Draft:
 
         What holds of each value is what ``set_default`` says. There is one operation for each first absent step.
         """
-        return self._default(path, values, deep=True)
+        return bool(values) and self._default(path, values, deep=True)
 
     def _default(self, path: Path, values: Mapping[Any, Any], *, deep: bool) -> bool:
         # Looked for and made ready to be written in one go: mostly there is something to set.
@@ -117,9 +117,7 @@ class Draft:
             node = child
         return type(node) is dict and self._set(node, path, values, fresh, deep)
 
-    def _set(
-        self, owner: JSONObject, path: Path, values: Mapping[Any, Any], fresh: bool, deep: bool
-    ) -> bool:
+    def _set(self, owner: JSONObject, path: Path, values: Mapping[Any, Any], fresh: bool, deep: bool) -> bool:
         """Set those members that are absent or null, of a map that may be written."""
         did = False
         for key, value in values.items():

@@ -59,7 +59,7 @@ class Recorder:
         """To be made in the event loop that the server runs in."""
         self._metrics: Final = metrics
         self._loop: Final = asyncio.get_running_loop()
-        self._untold: Final[list[Answered]] = []
+        self._untold: Final[list[_Untold]] = []
 
     def reviewed(
         self, call: Call, asked: AdmissionRequest, decision: Decision, mode: Mode | None, seconds: float
