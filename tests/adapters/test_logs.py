@@ -107,7 +107,7 @@ def test_set_up_sends_our_logs_from_the_level_on_and_libraries_from_warning_on()
 
 def test_lines_keep_their_order_and_none_is_lost_at_the_end() -> None:
     out = io.StringIO()
-    writer = logs.LogWriter(out, logs.render_json)
+    writer = logs.LogWriter(out)
     for number in range(1000):
         writer.emit(record(str(number)))
     writer.close()
@@ -131,7 +131,7 @@ def test_a_stream_that_takes_nothing_stops_nobody_and_what_is_lost_is_told(
 ) -> None:
     monkeypatch.setattr(logs, "_WAITING_LIMIT", 10)
     out = Stuck()
-    writer = logs.LogWriter(out, logs.render_json)
+    writer = logs.LogWriter(out)
     began = time.monotonic()
     for number in range(100):
         writer.emit(record(str(number)))
@@ -168,9 +168,22 @@ def test_a_record_that_cannot_be_shown_is_counted_and_those_behind_it_are_writte
     assert "denied" in [json.loads(line)["msg"] for line in stream.getvalue().splitlines()]
 
 
+def test_what_is_said_is_what_would_have_been_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.5)
+    stream = io.StringIO()
+    writer = logs.set_up("text", "info", stream, threaded=False)
+    fields = {"name": "a\nb", "findings": [{"path": "spec"}]}
+    logging.getLogger("gpuward.test").warning("denied", extra={"fields": fields})
+    writer.say(logging.WARNING, "denied", fields)
+    writer.say(logging.WARNING, "denied", {"odd": float})
+    writer.close()
+    logged, said, _odd = stream.getvalue().splitlines()
+    assert logged == said == '2023-11-14T22:13:20.500Z WARNING denied name="a\\nb" findings=[{"path":"spec"}]'
+
+
 def test_a_full_disk_loses_lines_and_nothing_else() -> None:
     out = Full()
-    writer = logs.LogWriter(out, logs.render_json)
+    writer = logs.LogWriter(out)
     writer.emit(record("lost"))
     deadline = time.monotonic() + 10
     while not writer.dropped and time.monotonic() < deadline:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import aiohttp
 
 from tests.server.reviews import Answer
 from webhook.adapters import policy_files
+from webhook.adapters.logs import DirectLogWriter
 from webhook.adapters.metrics import Metrics
 from webhook.adapters.namespaces import Namespace, NamespaceLookupError, Namespaces, namespace_from_object
 from webhook.engine.ruleset import Ruleset
@@ -69,11 +72,16 @@ class Running:
     app: WebhookApp
     port: int
     open_connections: Callable[[], int]
+    log: io.StringIO
 
     async def post(self, path: str, body: bytes) -> Answer:
         headers = {"Content-Type": "application/json"}
         async with self.session.post(self.url + path, data=body, headers=headers) as response:
             return Answer(response.status, dict(response.headers), await response.read())
+
+    def logged(self) -> list[dict[str, Any]]:
+        """The lines of the admission log."""
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of one sample; 0 where there is none yet."""
@@ -93,7 +101,8 @@ async def running(
     """A server on a free port, without TLS."""
     gate = gate or Gate()
     metrics = Metrics("test")
-    recorder = Recorder(metrics)
+    log = io.StringIO()
+    recorder = Recorder(metrics, DirectLogWriter(log))
     admission = Admission(
         ruleset=lambda: ruleset,
         namespaces=namespaces or FakeNamespaces({"ml-team": {}}),
@@ -111,7 +120,7 @@ async def running(
     try:
         async with aiohttp.ClientSession() as session:
             yield Running(
-                f"http://127.0.0.1:{port}", session, metrics, gate, app, port, lambda: acceptor.open
+                f"http://127.0.0.1:{port}", session, metrics, gate, app, port, lambda: acceptor.open, log
             )
     finally:
         acceptor.close()

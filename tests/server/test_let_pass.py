@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -32,29 +32,13 @@ spec: {reason: emergencies, users: [ada]}
 ENFORCED = FakeNamespaces({"ml-team": {"gpuward.dev/mode": "enforce"}})
 
 
-class Logged(logging.Handler):
-    """Keeps the records of gpuward's admission log."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-    def fields(self) -> list[dict[str, Any]]:
-        return [record.fields for record in self.records]  # type: ignore[attr-defined]  # set by gpuward
-
-
-@pytest.fixture
-def logged() -> Any:
-    handler = Logged()
+@pytest.fixture(autouse=True)
+def informed() -> Iterator[None]:
+    """The admission log has what is no warning, too."""
     logger = logging.getLogger("gpuward.admission")
     before = logger.level
-    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    yield handler
-    logger.removeHandler(handler)
+    yield
     logger.setLevel(before)
 
 
@@ -68,27 +52,21 @@ def broken(tmp_path: Path) -> Ruleset:
     return ruleset_of(tmp_path, NO_PRIVILEGED, BREAK_GLASS)
 
 
-async def test_a_use_of_an_exception_is_answered_counted_and_logged(
-    excepted: Ruleset, logged: Logged
-) -> None:
+async def test_a_use_of_an_exception_is_answered_counted_and_logged(excepted: Ruleset) -> None:
     async with running(excepted, ENFORCED) as server:
         answer = await server.post("/validate", BAD)
         assert answer.allowed
         assert answer.response["auditAnnotations"] == {"exceptions": "no-privileged/no-privileged: legacy"}
-        await until(lambda: logged.records)
+        await until(lambda: server.logged())
         assert samples(server.metrics, "gpuward_exceptions_used_total") == {
             ("no-privileged", "no-privileged", "legacy"): 1
         }
-    (record,) = logged.records
-    assert record.levelno == logging.INFO
-    assert logged.fields()[0]["exceptions"] == [
-        {"policy": "no-privileged", "rule": "no-privileged", "exception": "legacy"}
-    ]
+    (line,) = server.logged()
+    assert line["level"] == "info"
+    assert line["exceptions"] == [{"policy": "no-privileged", "rule": "no-privileged", "exception": "legacy"}]
 
 
-async def test_break_glass_is_answered_counted_and_logged_as_a_warning(
-    broken: Ruleset, logged: Logged
-) -> None:
+async def test_break_glass_is_answered_counted_and_logged_as_a_warning(broken: Ruleset) -> None:
     async with running(broken, ENFORCED) as server:
         answer = await server.post("/validate", BAD)
         assert answer.allowed
@@ -96,15 +74,14 @@ async def test_break_glass_is_answered_counted_and_logged_as_a_warning(
             'break-glass "on-call": policies only record this, and change nothing; reason: emergencies'
         ]
         assert answer.response["auditAnnotations"]["break-glass"] == "on-call: emergencies"
-        await until(lambda: logged.records)
+        await until(lambda: server.logged())
         assert samples(server.metrics, "gpuward_break_glass_used_total") == {("on-call",): 1}
         labels = ("validate", "CREATE", "Pod", "enforce", "break_glass")
         assert samples(server.metrics, "gpuward_admission_requests_total")[labels] == 1
-    (record,) = logged.records
-    assert (record.levelno, record.msg) == (logging.WARNING, "break_glass")
-    fields = logged.fields()[0]
-    assert (fields["breakGlass"], fields["allowed"], fields["user"]) == ("on-call", True, "ada")
-    assert [finding["action"] for finding in fields["findings"]] == ["Audit"]
+    (line,) = server.logged()
+    assert (line["level"], line["msg"]) == ("warning", "break_glass")
+    assert (line["breakGlass"], line["allowed"], line["user"]) == ("on-call", True, "ada")
+    assert [finding["action"] for finding in line["findings"]] == ["Audit"]
 
 
 async def test_others_are_refused_all_the_same(broken: Ruleset) -> None:
@@ -113,14 +90,14 @@ async def test_others_are_refused_all_the_same(broken: Ruleset) -> None:
 
 
 @pytest.mark.parametrize("which", ["excepted", "broken"])
-async def test_a_dry_run_counts_nothing(which: str, logged: Logged, request: pytest.FixtureRequest) -> None:
+async def test_a_dry_run_counts_nothing(which: str, request: pytest.FixtureRequest) -> None:
     ruleset: Ruleset = request.getfixturevalue(which)
     async with running(ruleset, ENFORCED) as server:
         answer = await server.post("/validate", BAD.replace(b'"dryRun":false', b'"dryRun":true'))
         assert answer.allowed
-        await until(lambda: logged.records)
+        await until(lambda: server.logged())
         assert samples(server.metrics, "gpuward_exceptions_used_total") == {}
         assert samples(server.metrics, "gpuward_break_glass_used_total") == {}
-    (record,) = logged.records
-    assert record.levelno == logging.INFO
-    assert logged.fields()[0]["dryRun"] is True
+    (line,) = server.logged()
+    assert line["level"] == "info"
+    assert line["dryRun"] is True

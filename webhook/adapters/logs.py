@@ -11,6 +11,7 @@ import io
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -27,14 +28,65 @@ LogFormat = Literal["json", "text"]
 # dropped and counted: a log must not stop admission.
 _WAITING_LIMIT: Final = 10_000
 
-# A line waits for so long at the most, and is written together with others that wait: with so many or, where far more
-# wait, this share of them, and after a pause the next. While their text is made, reviews have to wait.
+# A line is written at the latest after so long, and lines are written together as far as they wait.
 _WRITE_SECONDS: Final = 0.1
-_WRITTEN_TOGETHER: Final = 25
-_SHARE_WRITTEN: Final = 8
-_PAUSE_SECONDS: Final = 0.001
+_WRITTEN_TOGETHER: Final = 1000
 
 _FRAMES: Final = 12
+
+
+_Line = dict[str, Any]
+
+
+def _json(line: _Line) -> str:
+    return orjson.dumps(line, default=str).decode() + "\n"
+
+
+def _text(line: _Line) -> str:
+    out = io.StringIO()
+    out.write(f"{line.pop('time')} {line.pop('level').upper():7} {_plain(line.pop('msg'))}")
+    frames = line.pop("stack", ())
+    for key, value in line.items():
+        out.write(f" {key}={_plain(value)}")
+    for frame in frames:
+        out.write(f"\n    {_plain(frame)}")
+    out.write("\n")
+    return out.getvalue()
+
+
+def _line(record: logging.LogRecord) -> _Line:
+    line = _said(record.created, record.levelno, record.getMessage())
+    if not record.name.startswith("gpuward"):
+        line["logger"] = record.name
+    fields = getattr(record, "fields", None)
+    if isinstance(fields, Mapping):
+        line.update(fields)
+    if record.exc_info and record.exc_info[1] is not None:
+        line["error"] = describe(record.exc_info[1])
+        line["stack"] = stack(record.exc_info[2])
+    return line
+
+
+def _said(when: float, level: int, message: str) -> _Line:
+    """How every line begins."""
+    second = int(when)
+    return {
+        "time": f"{_second(second)}.{int((when - second) * 1000):03}Z",
+        "level": _level(level),
+        "msg": message,
+    }
+
+
+# A few, as not all lines are written in the order of their times.
+@lru_cache(maxsize=8)
+def _second(when: int) -> str:
+    """A time in whole seconds as text, without its zone, which is UTC."""
+    return datetime.fromtimestamp(when, UTC).isoformat().removesuffix("+00:00")
+
+
+@lru_cache(maxsize=64)
+def _level(level: int) -> str:
+    return logging.getLevelName(level).lower()
 
 
 def set_up(
@@ -45,8 +97,8 @@ def set_up(
     ``level`` is for gpuward's own logs; libraries are heard from warning on. Close the writer at the end. Without
     ``threaded``, lines are written where they are logged, for a process that is to fork.
     """
-    render = render_json if log_format == "json" else render_text
-    writer = (LogWriter if threaded else DirectLogWriter)(stream or sys.stderr, render)
+    shown = _json if log_format == "json" else _text
+    writer = (LogWriter if threaded else DirectLogWriter)(stream or sys.stderr, shown)
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
@@ -60,37 +112,34 @@ def set_up(
     return writer
 
 
-def record(logger: str, level: int, message: str, fields: Mapping[str, Any]) -> logging.LogRecord:
-    """What ``Logger.log(level, message, extra={"fields": fields})`` makes, at half of its price: for
-    ``Logger.handle``."""
-    made = logging.LogRecord(logger, level, "", 0, message, None, None)
-    made.fields = fields
-    return made
-
-
 class DirectLogWriter(logging.Handler):
     """Writes records where they are logged."""
 
-    def __init__(self, stream: TextIO, render: Callable[[logging.LogRecord], str]) -> None:
+    def __init__(self, stream: TextIO, shown: Callable[[_Line], str] = _json) -> None:
         super().__init__()
         self._stream: Final = stream
-        self._render: Final = render
+        self._shown: Final = shown
         self.dropped = 0
-        """How many lines were lost because they could not be written, or not in time."""
+        """How many lines were lost because they could not be shown or written, or not in time."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; see ``logging.Handler``."""
-        if not self._write(self._text(record)):
+        try:
+            self._take(self._shown(_line(record)))
+        except Exception:  # noqa: BLE001 - what somebody cannot log right must fail neither them nor the log
             self.dropped += 1
 
-    def _text(self, record: logging.LogRecord) -> str:
-        """A record as text; nothing where it cannot be shown, as its message does not fit its arguments: a library's
-        mistake in what it logs must fail neither the library nor the log."""
+    def say(self, level: int, message: str, fields: dict[str, Any]) -> None:
+        """Write a line of gpuward's own: what ``Logger.log(level, message, extra={"fields": fields})`` writes where
+        the level is enabled. A record, which has some twenty attributes, costs more than all else about a line."""
         try:
-            return self._render(record)
+            self._take(self._shown(_said(time.time(), level, message) | fields))
         except Exception:  # noqa: BLE001 - as above
             self.dropped += 1
-            return ""
+
+    def _take(self, text: str) -> None:
+        if not self._write(text):
+            self.dropped += 1
 
     def _write(self, lines: str) -> bool:
         """Whether the lines could be written; where they cannot, there is nowhere to say so."""
@@ -105,23 +154,23 @@ class DirectLogWriter(logging.Handler):
 class LogWriter(DirectLogWriter):
     """Takes records on any thread at once, and writes them on its own, many together.
 
-    Nobody is woken for a record: under load that would cost more than writing it.
+    Their text is made at once: it is smaller than what it is made of, and made of many by another thread it would keep
+    reviews waiting for milliseconds. Nobody is woken for a line: under load that would cost more than writing it.
     """
 
-    def __init__(self, stream: TextIO, render: Callable[[logging.LogRecord], str]) -> None:
-        super().__init__(stream, render)
-        self._waiting: Final[deque[logging.LogRecord]] = deque()
+    def __init__(self, stream: TextIO, shown: Callable[[_Line], str] = _json) -> None:
+        super().__init__(stream, shown)
+        self._waiting: Final[deque[str]] = deque()
         self._ended: Final = threading.Event()
         self._told = 0
         self._thread: Final = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take a record; see ``logging.Handler``."""
+    def _take(self, text: str) -> None:
         if len(self._waiting) >= _WAITING_LIMIT:
             self.dropped += 1
         else:
-            self._waiting.append(record)
+            self._waiting.append(text)
 
     def close(self) -> None:
         """Write what is waiting, for at most a second, and end."""
@@ -137,76 +186,34 @@ class LogWriter(DirectLogWriter):
             self._write_waiting()
 
     def _write_waiting(self) -> None:
-        # Where nothing can be written there may be room again next time.
-        while (self._waiting or self.dropped != self._told) and self._write_some():
-            if self._waiting:
-                self._ended.wait(_PAUSE_SECONDS)
-
-    def _write_some(self) -> bool:
-        waiting = len(self._waiting)
-        count = min(waiting, max(_WRITTEN_TOGETHER, waiting // _SHARE_WRITTEN))
-        lines = [self._text(self._waiting.popleft()) for _ in range(count)]
-        dropped = self.dropped
-        if dropped != self._told:
-            fields = {"dropped": dropped - self._told}
-            lines.append(
-                self._render(record("gpuward.log", logging.WARNING, "log lines were dropped", fields))
-            )
-        if not self._write("".join(lines)):
-            self.dropped += count
-            return False
-        self._told = dropped
-        return True
+        while self._waiting or self.dropped != self._told:
+            count = min(len(self._waiting), _WRITTEN_TOGETHER)
+            lines = [self._waiting.popleft() for _ in range(count)]
+            dropped = self.dropped
+            if dropped != self._told:
+                said = _said(time.time(), logging.WARNING, "log lines were dropped")
+                lines.append(self._shown(said | {"dropped": dropped - self._told}))
+            if not self._write("".join(lines)):
+                # There may be room again next time.
+                self.dropped += count
+                return
+            self._told = dropped
 
 
 def render_json(record: logging.LogRecord) -> str:
     """A record as one line of JSON, with its newline."""
-    return orjson.dumps(_line(record), default=str).decode() + "\n"
+    return _json(_line(record))
 
 
 def render_text(record: logging.LogRecord) -> str:
     """A record as one line for people, with its newline; a stack is on lines below it."""
-    line = _line(record)
-    out = io.StringIO()
-    out.write(f"{line.pop('time')} {line.pop('level').upper():7} {_plain(line.pop('msg'))}")
-    frames = line.pop("stack", ())
-    for key, value in line.items():
-        out.write(f" {key}={_plain(value)}")
-    for frame in frames:
-        out.write(f"\n    {_plain(frame)}")
-    out.write("\n")
-    return out.getvalue()
+    return _text(_line(record))
 
 
 def _plain(value: Any) -> str:
     """A value on one line: names come from outside and must not look like another line of the log."""
     text = value if type(value) is str else orjson.dumps(value, default=str).decode()
     return text if text.isprintable() else orjson.dumps(text).decode()
-
-
-def _line(record: logging.LogRecord) -> dict[str, Any]:
-    second = int(record.created)
-    line: dict[str, Any] = {
-        "time": f"{_second(second)}.{int((record.created - second) * 1000):03}Z",
-        "level": record.levelname.lower(),
-        "msg": record.getMessage(),
-    }
-    if not record.name.startswith("gpuward"):
-        line["logger"] = record.name
-    fields = getattr(record, "fields", None)
-    if type(fields) is dict:
-        line.update(fields)
-    if record.exc_info and record.exc_info[1] is not None:
-        line["error"] = describe(record.exc_info[1])
-        line["stack"] = stack(record.exc_info[2])
-    return line
-
-
-# A few, as not all lines are written in the order of their times.
-@lru_cache(maxsize=8)
-def _second(when: int) -> str:
-    """A time in whole seconds as text, without its zone, which is UTC."""
-    return datetime.fromtimestamp(when, UTC).isoformat().removesuffix("+00:00")
 
 
 def describe(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import logging
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from webhook.adapters.logs import record
+from webhook.adapters.logs import DirectLogWriter
 from webhook.adapters.metrics import Metrics
 from webhook.engine.decision import BrokenGlass, Decision, Exempted
 from webhook.kube.review import AdmissionRequest
@@ -55,9 +55,10 @@ def _result(decision: Decision) -> str:
 class Recorder:
     """Counts and logs what was answered."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, log: DirectLogWriter) -> None:
         """To be made in the event loop that the server runs in."""
         self._metrics: Final = metrics
+        self._log: Final = log
         self._loop: Final = asyncio.get_running_loop()
         self._untold: Final[list[_Untold]] = []
 
@@ -110,7 +111,7 @@ class Recorder:
             if what.exempted or what.break_glass is not None:
                 self._metrics.let_pass(what.exempted, what.break_glass)
         if what.fields is not None:
-            logger.handle(record(logger.name, what.level, what.result, what.fields))
+            self._log.say(what.level, what.result, what.fields)
 
     def failed(self, webhook: str, error: CallError) -> None:
         """Record one call that got no review. Its message may quote the call, so it is not logged."""
@@ -122,7 +123,7 @@ class Recorder:
                 fields["webhook"] = webhook
             if error.uid:
                 fields["uid"] = error.uid[:_UID_SHOWN]
-            logger.log(level, "call refused", extra={"fields": fields})
+            self._log.say(level, "call refused", fields)
 
 
 def _level(asked: AdmissionRequest, decision: Decision) -> int:

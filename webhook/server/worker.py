@@ -98,7 +98,7 @@ class Worker:
         )
         # Not `or`: a cache that has not listed anything yet is empty, and so is false.
         namespaces: Namespaces = EveryNamespace() if self._namespaces is None else self._namespaces
-        recorder = Recorder(self.metrics)
+        recorder = Recorder(self.metrics, log)
         self._admission: Final = Admission(
             ruleset=lambda: self._policies.ruleset,
             namespaces=namespaces,
