@@ -10,6 +10,7 @@ import pytest
 from webhook.kube.accelerators import Accelerator, Catalog, Taint
 from webhook.kube.path import Path
 from webhook.kube.pod import Pod
+from webhook.policy.draft import Draft
 
 CATALOG = Catalog(
     [
@@ -180,6 +181,40 @@ def test_a_path_after_a_mutation_leads_to_what_was_written(path: Path, written: 
     after = before.after({"at": {"metadata": {"labels": {"team": "a"}}, "spec": mutated}})
     assert after.written_at(path) == written
     assert (after.labels, after.replicas, after.written) == ({"team": "a"}, 3, before.root)
+
+
+def test_a_pod_after_each_change_of_a_draft_is_the_pod_that_stands_there() -> None:
+    pod = first = in_a_workload()
+    draft = Draft(pod.root)
+    gpu = {"limits": {"nvidia.com/gpu": "1"}}
+    for change in (
+        lambda: draft.append((*SPEC, "tolerations"), {"key": "y"}),
+        # The lists are the draft's own from here on, and are written to where they stand.
+        lambda: draft.set_default((*SPEC, "containers", 0, "resources"), gpu),
+        lambda: draft.append((*SPEC, "containers"), {"name": "new", "resources": dict(gpu)}),
+        lambda: draft.remove((*SPEC, "containers", 1)),
+        lambda: draft.fill((*SPEC, "containers", 0, "resources", "limits"), {"cpu": "1"}),
+        lambda: draft.replace((*SPEC, "containers", 0, "resources"), {}),
+        lambda: draft.remove((*SPEC, "containers")),
+        lambda: draft.set_default((*SPEC, "initContainers"), [{"name": "init", "resources": dict(gpu)}]),
+    ):
+        assert change()
+        pod = pod.after(draft.object)
+        found = Pod.inside(draft.object, CATALOG, metadata_path=("at", "metadata"), spec_path=SPEC)
+        assert [(c.raw, c.path, c.accelerators) for c in pod.containers] == [
+            (c.raw, c.path, c.accelerators) for c in found.containers
+        ]
+        assert [c.path for c in pod.accelerated] == [c.path for c in found.accelerated]
+        assert pod.accelerators == found.accelerators
+        assert pod.spec is found.spec
+    assert [container.name for container in first.containers] == ["a", "b", "containers[2]"]
+
+
+def test_containers_that_nobody_touched_are_not_looked_at_again() -> None:
+    pod = in_a_workload()
+    draft = Draft(pod.root)
+    assert draft.append((*SPEC, "tolerations"), {"key": "y"})
+    assert pod.after(draft.object).containers is pod.containers
 
 
 def test_sources_say_where_the_parts_of_a_pod_were_written() -> None:

@@ -58,7 +58,7 @@ class State:
     def after(self, roots: Mapping[int, JSONObject]) -> State:
         """The state after changes to those roots."""
         obj = roots[id(self._subjects.request.obj)]
-        return State(self._subjects, obj, tuple(pod.after(roots[id(pod.written)]) for pod in self.pods))
+        return State(self._subjects, obj, tuple([pod.after(roots[id(pod.written)]) for pod in self.pods]))
 
     def object_scope(self) -> Scope:
         """What an expression about the object itself sees. Converted to CEL once."""

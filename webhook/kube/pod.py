@@ -178,14 +178,18 @@ class Pod:
     def _find_containers(self) -> None:
         spec, path, catalog = self.spec, self.spec_path, self.catalog
         containers: list[Container] = []
+        accelerated: list[Container] = []
         for list_name in CONTAINER_LISTS:
             listed = spec.get(list_name)
             if listed and type(listed) is list:
                 for index, raw in enumerate(listed):
                     if type(raw) is dict:
-                        containers.append(Container(raw, list_name, index, path, catalog))
+                        container = Container(raw, list_name, index, path, catalog)
+                        containers.append(container)
+                        if container.accelerators:
+                            accelerated.append(container)
         self.containers = tuple(containers)
-        self.accelerated = tuple([container for container in containers if container.accelerators])
+        self.accelerated = tuple(accelerated)
         """The containers that ask for accelerators by resource name."""
         self._accelerators: Mapping[str, Decimal] | None = None
 
@@ -387,7 +391,9 @@ def _parts(root: JSONObject, metadata_path: Path, spec_path: Path) -> tuple[JSON
 
 
 def _member(holder: Any, path: Path) -> JSONObject:
-    return mapping(holder, str(path[-1])) if type(holder) is dict else _NO_MAP
+    """The map that a map has under the last key of a path."""
+    found = holder.get(path[-1]) if type(holder) is dict else None
+    return found if type(found) is dict else _NO_MAP
 
 
 def _has_same_containers(one: JSONObject, other: JSONObject) -> bool:
