@@ -74,6 +74,20 @@ class Server:
             raise ServerError(f"{self.name} has ended:\n{self.process.tail()}")
         return pid
 
+    def ask(self, path: str) -> tuple[int, str]:
+        """Status and text of what the admin port has at a path.
+
+        Raises:
+            OSError, http.client.HTTPException: it does not answer.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=5)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import tempfile
 import time
@@ -70,15 +71,10 @@ def _wait_until_ready(server: Server) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while True:
         _ = server.pid  # says so where it has ended
-        connection = http.client.HTTPConnection("127.0.0.1", server.admin_port, timeout=5)
-        try:
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            status, _text = server.ask("/readyz")
+            if status == 200:
                 return
-        except (OSError, http.client.HTTPException):
-            pass
-        finally:
-            connection.close()
         if time.monotonic() > deadline:
             raise ServerError(f"gpuward is not ready:\n{server.process.tail()}")
         time.sleep(_POLL_SECONDS)
