@@ -20,6 +20,9 @@ CONNECTIONS: Final = 16
 # At a given rate there are as many as are ever needed: the API server opens another where all are busy.
 PACED_CONNECTIONS: Final = 64
 
+# Of load at a given rate before what is measured.
+LEAD_IN_SECONDS: Final = 1.0
+
 _SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 
 # What a loader may take longer than it was asked to: connecting, and waiting for the last answers.
@@ -149,14 +152,15 @@ def run_paced(
 ) -> Paced:
     """Load the server on localhost with ``rate`` reviews a second, see ``load_python``.
 
-    ``start`` is when to begin (``time.perf_counter()``), ``windows`` the ends of parts, in seconds from there.
+    ``start`` is when to begin to measure (``time.perf_counter()``), ``LEAD_IN_SECONDS`` after the load begins;
+    ``windows`` are the ends of parts, in seconds from there.
 
     Raises:
         LoadError: the loader failed, or there is no rate, as the server answered nothing when that was found out.
     """
     if rate <= 0:
         raise LoadError("the server answered nothing under full load, so there is no half of it")
-    options = ["--rate", str(rate)]
+    options = ["--rate", str(rate), "--lead-in", str(LEAD_IN_SECONDS)]
     if start is not None:
         options += ["--start", str(start)]
     if windows:

@@ -5,7 +5,8 @@
 Every connection sends its next review when the answer to the last one is there, as wrk does. With ``--rate``,
 reviews are due at times that do not depend on the server (exponential gaps, seeded: as from many independent
 callers), and a latency counts from when its review was due, not from when a connection was free to send it:
-what waits because the server is behind is counted (no coordinated omission).
+what waits because the server is behind is counted (no coordinated omission). What was due in the ``--lead-in`` before
+the measurement is sent and not counted: a machine that has idled takes a tenth of a second to get going.
 
 One thread, sockets without an event loop: it has to be quicker than the server that it measures, and the
 report says if it was not. Prints the same line as wrk.lua.
@@ -167,8 +168,8 @@ class PacedLoad:
     """Reviews that are due at given times, whatever the server does."""
 
     def __init__(self, arrivals: Sequence[float], start: float, windows: Sequence[float]) -> None:
-        """``arrivals`` are seconds after ``start`` (of ``time.perf_counter``), in order. ``windows`` are the ends,
-        in the same seconds, of the parts that are reported each by itself."""
+        """``arrivals`` are seconds after ``start`` (of ``time.perf_counter``), in order; what is due before it is not
+        counted. ``windows`` are the ends, in the same seconds, of the parts that are reported each by itself."""
         self._due: Final = [int((start + arrival) * 1e9) for arrival in arrivals]
         self._start_ns: Final = int(start * 1e9)
         self._windows: Final = [int(end * 1e9) for end in windows]
@@ -202,7 +203,8 @@ class PacedLoad:
         # The connection was free since ``sent_at`` at most: how far this program is behind, not the server.
         free = max(due, connection.due_at)
         connection.send(request)
-        self._late.append(connection.sent_at - free)
+        if due >= self._start_ns:
+            self._late.append(connection.sent_at - free)
         connection.due_at = due
         if connection.wants != selectors.EVENT_READ:
             selector.modify(connection.socket, connection.wants, connection)
@@ -230,17 +232,17 @@ class PacedLoad:
         """As ``Load.result``; ``windows`` has the same for each of them, ``late`` how late reviews were sent (p99)."""
         return {
             "seconds": seconds,
-            **self._part(-1, sys.maxsize),
+            **self._part(0, sys.maxsize, self._lost),
             "late": _percentiles(self._late)["p99"],
             "lost": self._lost,
             "windows": [self._part(a, b) for a, b in zip([0, *self._windows], self._windows, strict=False)],
         }
 
-    def _part(self, start: int, end: int) -> dict[str, float]:
+    def _part(self, start: int, end: int, lost: int = 0) -> dict[str, float]:
         part = [answer for answer in self._answered if start <= answer[0] - self._start_ns < end]
         return {
             "requests": len(part),
-            "errors": sum(not right for _, _, right in part) + (self._lost if start < 0 else 0),
+            "errors": sum(not right for _, _, right in part) + lost,
             **_percentiles([latency for _, latency, _ in part]),
         }
 
@@ -301,6 +303,12 @@ def main() -> None:
         default=[],
         help="with --rate: ends of parts, seconds from the start",
     )
+    add(
+        "--lead-in",
+        type=float,
+        default=0.0,
+        help="with --rate: seconds of load before the start, not counted",
+    )
     add("--client", type=Path, nargs=2, help="a client certificate and its key, PEM")
     add("--expect", type=int, default=200, help="the status of a right answer")
     args = parser.parse_args()
@@ -315,8 +323,10 @@ def main() -> None:
     opened = [Connection((args.host, args.port), context) for _ in range(args.connections)]
     result: dict[str, Any]
     if args.rate:
-        start = args.start or time.perf_counter()
-        paced = PacedLoad(arrivals(args.rate, args.seconds), start, args.windows)
+        lead_in = args.lead_in
+        start = args.start or time.perf_counter() + lead_in
+        due = [arrival - lead_in for arrival in arrivals(args.rate, lead_in + args.seconds)]
+        paced = PacedLoad(due, start, args.windows)
         result = paced.result(paced.run(opened, requests))
     else:
         load = Load(args.expect)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench import machine
-from tests.bench.load import PACED_CONNECTIONS, Loader, LoadError, run_paced
+from tests.bench.load import LEAD_IN_SECONDS, PACED_CONNECTIONS, Loader, LoadError, run_paced
 from tests.bench.served import WARM_UP_SECONDS, start_targets, write_bodies
 from tests.bench.servers import Server, ServerError, Target, check_answers
 from tests.bench.settings import Settings
@@ -90,7 +90,7 @@ def _measure(
     return {
         "most": most.requests / most.seconds,
         "rate": rate,
-        "cpuMicroseconds": (machine.cpu_seconds(pid) - cpu) / max(1, paced.whole.requests) * 1e6,
+        "cpuMicroseconds": (machine.cpu_seconds(pid) - cpu) / (rate * (LEAD_IN_SECONDS + 2 * seconds)) * 1e6,
         "loaderBusy": paced.cpu_seconds / elapsed,
         "late": paced.late,
         "quietest": min((part.p99 for part in paced.windows if part.requests), default=paced.whole.p99),
