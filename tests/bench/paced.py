@@ -106,7 +106,7 @@ def _served(server: Server) -> tuple[float, float]:
     if not server.admin_port:
         return 0, 0
     try:
-        _status, text = server.ask("/metrics")
+        _status, text = server.admin("/metrics")
     except (OSError, http.client.HTTPException) as error:
         raise ServerError(f"{server.name} does not give its metrics: {error}") from None
     counts = {_QUICK_SECONDS: 0.0, float("inf"): 0.0}

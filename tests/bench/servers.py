@@ -74,7 +74,7 @@ class Server:
             raise ServerError(f"{self.name} has ended:\n{self.process.tail()}")
         return pid
 
-    def ask(self, path: str) -> tuple[int, str]:
+    def admin(self, path: str) -> tuple[int, str]:
         """Status and text of what the admin port has at a path.
 
         Raises:

@@ -72,7 +72,7 @@ def _wait_until_ready(server: Server) -> None:
     while True:
         _ = server.pid  # says so where it has ended
         with contextlib.suppress(OSError, http.client.HTTPException):
-            status, _text = server.ask("/readyz")
+            status, _text = server.admin("/readyz")
             if status == 200:
                 return
         if time.monotonic() > deadline:

@@ -133,7 +133,7 @@ def _requested(name: str, limits: JSONObject, requests: JSONObject) -> bool:
 
 def _missing(container: Container, kind: str, names: Sequence[str], written: JSONObject) -> Violation:
     field = f"{kind}s"
-    unusable = next((name for name in names if name in written), None) if written else None
+    unusable = next((name for name in names if name in written), None)
     why = "" if unusable is None else f' ({short(unusable)}: "{short(written[unusable])}" does not count)'
     values = ", ".join([f"{name}: {_example(name, container)}" for name in names])
     verb = "write in" if unusable is not None else "add to" if written else "add"

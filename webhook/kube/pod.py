@@ -204,10 +204,9 @@ class Pod:
         **known: Any,
     ) -> Pod:
         """The pod whose metadata and spec stand at these paths of ``root``; further arguments as for ``Pod``."""
-        metadata, spec = _parts(root, metadata_path, spec_path)
         return cls(
-            metadata,
-            spec,
+            _map_at(root, metadata_path),
+            _map_at(root, spec_path),
             catalog,
             metadata_path=metadata_path,
             spec_path=spec_path,
@@ -217,6 +216,7 @@ class Pod:
 
     def after(self, root: JSONObject) -> Pod:
         """The same pod in a changed copy of its root. What the copy shares with the root is as it was."""
+        # Without the constructor, which would look for the containers.
         pod = Pod.__new__(Pod)
         pod.catalog = self.catalog
         pod.metadata_path = self.metadata_path
@@ -227,7 +227,8 @@ class Pod:
         pod.root = root
         pod.sources = self.sources
         pod.written = self.written
-        pod.metadata, pod.spec = _parts(root, self.metadata_path, self.spec_path)
+        pod.metadata = _map_at(root, self.metadata_path)
+        pod.spec = _map_at(root, self.spec_path)
         # Not the pod before: its lists may be copies that have been written to since.
         pod._first = first = self._first or self
         if _has_same_containers(pod.spec, first.spec):
@@ -383,16 +384,8 @@ def _together(containers: Iterable[Container]) -> dict[str, Decimal]:
     return total
 
 
-def _parts(root: JSONObject, metadata_path: Path, spec_path: Path) -> tuple[JSONObject, JSONObject]:
-    """The maps at these two paths, which mostly stand side by side."""
-    spec_in = lookup(root, spec_path[:-1])
-    metadata_in = spec_in if metadata_path[:-1] == spec_path[:-1] else lookup(root, metadata_path[:-1])
-    return _member(metadata_in, metadata_path), _member(spec_in, spec_path)
-
-
-def _member(holder: Any, path: Path) -> JSONObject:
-    """The map that a map has under the last key of a path."""
-    found = holder.get(path[-1]) if type(holder) is dict else None
+def _map_at(root: JSONObject, path: Path) -> JSONObject:
+    found = lookup(root, path)
     return found if type(found) is dict else _NO_MAP
 
 

@@ -101,37 +101,26 @@ class SecurityContextDefaults(Mutation):
                 self._harden(container, draft)
 
     def _harden(self, container: Container, draft: Draft) -> None:
-        if container.raw.get("securityContext") is None:
-            draft.set_default(container.field("securityContext"), self._all_defaults())
-            return
         context = container.security_context
+        defaults: JSONObject = {}
         if (
             self._escalation
             and context.get("allowPrivilegeEscalation") is None
             and context.get("privileged") is not True
             and not _adds(context, "SYS_ADMIN", "CAP_SYS_ADMIN", "ALL")
         ):
-            draft.set_default(container.field("securityContext", "allowPrivilegeEscalation"), False)
+            defaults["allowPrivilegeEscalation"] = False
         if (
             self._capabilities
             and mapping(context, "capabilities").get("drop") is None
             and context.get("privileged") is not True
             and not _adds(context, "ALL")
         ):
-            draft.set_default(container.field("securityContext", "capabilities", "drop"), ["ALL"])
+            defaults["capabilities"] = {"drop": ["ALL"]}
         if self._read_only and context.get("readOnlyRootFilesystem") is None:
-            draft.set_default(container.field("securityContext", "readOnlyRootFilesystem"), True)
-
-    def _all_defaults(self) -> JSONObject:
-        """The security context of a container that says nothing about it."""
-        context: JSONObject = {}
-        if self._escalation:
-            context["allowPrivilegeEscalation"] = False
-        if self._capabilities:
-            context["capabilities"] = {"drop": ["ALL"]}
-        if self._read_only:
-            context["readOnlyRootFilesystem"] = True
-        return context
+            defaults["readOnlyRootFilesystem"] = True
+        if defaults:
+            draft.fill(container.field("securityContext"), defaults)
 
 
 def _adds(context: JSONObject, *names: str) -> bool:

@@ -110,8 +110,7 @@ class Draft:
                 if id(child) in added:
                     fresh = True
                 elif type(child) is dict or type(child) is list:
-                    child = node[segment] = child.copy()
-                    copies[id(child)] = child
+                    child = node[segment] = self._copy(child)
                 else:
                     return False
             node = child
@@ -133,8 +132,7 @@ class Draft:
             elif deep and type(value) is dict and type(existing) is dict:
                 inside = fresh or id(existing) in self._added
                 if not inside and id(existing) not in self._copies:
-                    existing = owner[key] = existing.copy()
-                    self._copies[id(existing)] = existing
+                    existing = owner[key] = self._copy(existing)
                 did = self._set(existing, (*path, key), value, inside, deep) or did
         return did
 
@@ -193,11 +191,14 @@ class Draft:
 
     def _root(self) -> JSONObject:
         """The object, ready to be written."""
-        root = self.object
-        if id(root) not in self._copies:
-            root = self.object = root.copy()
-            self._copies[id(root)] = root
-        return root
+        if id(self.object) not in self._copies:
+            self.object = self._copy(self.object)
+        return self.object
+
+    def _copy(self, node: Any) -> Any:
+        copy = node.copy()
+        self._copies[id(copy)] = copy
+        return copy
 
     def _own(self, path: Path) -> tuple[Any, bool]:
         """The map or list at ``path``, ready to be written, and whether it is part of an added value."""
@@ -211,8 +212,7 @@ class Draft:
                 if id(child) in added:
                     fresh = True
                 else:
-                    child = node[segment] = child.copy()
-                    copies[id(child)] = child
+                    child = node[segment] = self._copy(child)
             node = child
         return node, fresh
 
@@ -223,8 +223,8 @@ class Draft:
 
 def _nested(path: Path, values: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """The maps that lead along a path to these values; nothing where anything but maps would have to."""
+    if not all(type(segment) is str for segment in (*path, *values)):
+        return {}
     for segment in reversed(path):
-        if type(segment) is not str or not all(type(key) is str for key in values):
-            return {}
         values = {segment: values}
     return values
