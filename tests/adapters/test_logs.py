@@ -36,6 +36,14 @@ def failed(error: Callable[[], None]) -> logging.LogRecord:
     raise AssertionError("nothing was raised")
 
 
+def render_json(made: logging.LogRecord) -> str:
+    return logs.json_line(logs.line_of(made))
+
+
+def render_text(made: logging.LogRecord) -> str:
+    return logs.text_line(logs.line_of(made))
+
+
 @pytest.fixture(autouse=True)
 def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The logging of the test run itself is as before afterwards."""
@@ -52,7 +60,7 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_json_line_has_time_level_message_and_fields() -> None:
     made = record("denied", uid="u-1", findings=[{"path": "spec"}])
     made.created = 1_700_000_000.1234
-    line = logs.render_json(made)
+    line = render_json(made)
     assert line.endswith("}\n")
     assert json.loads(line) == {
         "time": "2023-11-14T22:13:20.123Z",
@@ -64,16 +72,16 @@ def test_a_json_line_has_time_level_message_and_fields() -> None:
 
 
 def test_a_library_is_named() -> None:
-    assert json.loads(logs.render_json(record("hello", name="asyncio")))["logger"] == "asyncio"
+    assert json.loads(render_json(record("hello", name="asyncio")))["logger"] == "asyncio"
 
 
 def test_a_text_line_is_one_line_whatever_names_hold() -> None:
-    line = logs.render_text(record("denied", name_="a\n2026-01-01 INFO allowed", user="ada"))
+    line = render_text(record("denied", name_="a\n2026-01-01 INFO allowed", user="ada"))
     assert line.count("\n") == 1
     assert line.endswith(' name_="a\\n2026-01-01 INFO allowed" user=ada\n')
 
 
-@pytest.mark.parametrize("render", [logs.render_json, logs.render_text])
+@pytest.mark.parametrize("render", [render_json, render_text])
 def test_an_exception_shows_where_and_what_but_not_its_text(
     render: Callable[[logging.LogRecord], str],
 ) -> None:
@@ -91,7 +99,7 @@ def test_an_exception_shows_where_and_what_but_not_its_text(
 
 
 def test_what_json_does_not_know_is_written_as_text() -> None:
-    assert json.loads(logs.render_json(record("x", value={1, 2}.__class__)))["value"] == "<class 'set'>"
+    assert json.loads(render_json(record("x", value={1, 2}.__class__)))["value"] == "<class 'set'>"
 
 
 def test_set_up_sends_our_logs_from_the_level_on_and_libraries_from_warning_on() -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.server.inprocess import NO_PRIVILEGED, FakeNamespaces, ruleset_of, running, samples, until
 from tests.server.reviews import BAD, GOOD, body, pod
 from tests.server.test_connections import post, read_answer
-from webhook.adapters.logs import render_json
+from webhook.adapters.logs import json_line, line_of
 from webhook.engine.decision import Decision
 from webhook.engine.review import review
 from webhook.engine.ruleset import Ruleset
@@ -129,7 +129,7 @@ async def test_an_internal_error_names_the_uid_and_logs_no_value(
         answer.is_status(500, "the-uid")
         assert secret.encode() not in answer.body
         assert samples(server.metrics, "gpuward_admission_failed_calls_total") == {("validate", "500"): 1}
-    (line,) = [render_json(record) for record in caplog.records if record.levelno >= logging.ERROR]
+    (line,) = [json_line(line_of(record)) for record in caplog.records if record.levelno >= logging.ERROR]
     logged = json.loads(line)
     assert (logged["uid"], logged["error"]) == ("the-uid", "KeyError")
     assert any("test_limits.py" in frame and "broken" in frame for frame in logged["stack"])

@@ -34,15 +34,17 @@ _WRITTEN_TOGETHER: Final = 1000
 
 _FRAMES: Final = 12
 
+Line = dict[str, Any]
+"""What one line says."""
 
-_Line = dict[str, Any]
 
-
-def _json(line: _Line) -> str:
+def json_line(line: Line) -> str:
+    """One line of JSON, with its newline."""
     return orjson.dumps(line, default=str).decode() + "\n"
 
 
-def _text(line: _Line) -> str:
+def text_line(line: Line) -> str:
+    """One line for people, with its newline; a stack is on lines below it. Takes the line apart."""
     out = io.StringIO()
     out.write(f"{line.pop('time')} {line.pop('level').upper():7} {_plain(line.pop('msg'))}")
     frames = line.pop("stack", ())
@@ -54,7 +56,8 @@ def _text(line: _Line) -> str:
     return out.getvalue()
 
 
-def _line(record: logging.LogRecord) -> _Line:
+def line_of(record: logging.LogRecord) -> Line:
+    """What a record says, by the names under which it is shown."""
     line = _said(record.created, record.levelno, record.getMessage())
     if not record.name.startswith("gpuward"):
         line["logger"] = record.name
@@ -67,7 +70,7 @@ def _line(record: logging.LogRecord) -> _Line:
     return line
 
 
-def _said(when: float, level: int, message: str) -> _Line:
+def _said(when: float, level: int, message: str) -> Line:
     """How every line begins."""
     second = int(when)
     return {
@@ -97,7 +100,7 @@ def set_up(
     ``level`` is for gpuward's own logs; libraries are heard from warning on. Close the writer at the end. Without
     ``threaded``, lines are written where they are logged, for a process that is to fork.
     """
-    shown = _json if log_format == "json" else _text
+    shown = json_line if log_format == "json" else text_line
     writer = (LogWriter if threaded else DirectLogWriter)(stream or sys.stderr, shown)
     root = logging.getLogger()
     for handler in list(root.handlers):
@@ -115,7 +118,7 @@ def set_up(
 class DirectLogWriter(logging.Handler):
     """Writes records where they are logged."""
 
-    def __init__(self, stream: TextIO, shown: Callable[[_Line], str] = _json) -> None:
+    def __init__(self, stream: TextIO, shown: Callable[[Line], str] = json_line) -> None:
         super().__init__()
         self._stream: Final = stream
         self._shown: Final = shown
@@ -125,7 +128,7 @@ class DirectLogWriter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; see ``logging.Handler``."""
         try:
-            self._take(self._shown(_line(record)))
+            self._take(self._shown(line_of(record)))
         except Exception:  # noqa: BLE001 - what somebody cannot log right must fail neither them nor the log
             self.dropped += 1
 
@@ -158,7 +161,7 @@ class LogWriter(DirectLogWriter):
     reviews waiting for milliseconds. Nobody is woken for a line: under load that would cost more than writing it.
     """
 
-    def __init__(self, stream: TextIO, shown: Callable[[_Line], str] = _json) -> None:
+    def __init__(self, stream: TextIO, shown: Callable[[Line], str] = json_line) -> None:
         super().__init__(stream, shown)
         self._waiting: Final[deque[str]] = deque()
         self._ended: Final = threading.Event()
@@ -198,16 +201,6 @@ class LogWriter(DirectLogWriter):
                 self.dropped += count
                 return
             self._told = dropped
-
-
-def render_json(record: logging.LogRecord) -> str:
-    """A record as one line of JSON, with its newline."""
-    return _json(_line(record))
-
-
-def render_text(record: logging.LogRecord) -> str:
-    """A record as one line for people, with its newline; a stack is on lines below it."""
-    return _text(_line(record))
 
 
 def _plain(value: Any) -> str:
