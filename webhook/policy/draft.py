@@ -91,6 +91,14 @@ class Draft:
         return bool(values) and self._default(path, values, deep=True)
 
     def _default(self, path: Path, values: Mapping[Any, Any], *, deep: bool) -> bool:
+        before = self.object
+        did = self._set_at(path, values, deep)
+        if not did and not self.revision:
+            # What was copied on the way stands for nothing.
+            self.object = before
+        return did
+
+    def _set_at(self, path: Path, values: Mapping[Any, Any], deep: bool) -> bool:
         # Looked for and made ready to be written in one go: mostly there is something to set.
         copies, added = self._copies, self._added
         node: Any = self._root()
