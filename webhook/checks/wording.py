@@ -46,8 +46,7 @@ def listed(words: Iterable[str], conjunction: str = "and") -> str:
         left = len(shown) - _MOST_LISTED + 1
         shown[_MOST_LISTED - 1 :] = [f"{left} more"]
         conjunction = "and"
-    last = shown.pop() if shown else ""
-    return f"{', '.join(shown)} {conjunction} {last}" if shown else last
+    return f" {conjunction} ".join(part for part in (", ".join(shown[:-1]), *shown[-1:]) if part)
 
 
 def plural(words: Sequence[Any], one: str, many: str) -> str:

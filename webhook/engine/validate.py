@@ -50,25 +50,20 @@ def validate(selection: Selection, subjects: Subjects, mutated: Mutated) -> list
 
 def _judge(chosen: Selected, subjects: Subjects, state: State, found: list[Judged]) -> None:
     policy = chosen.policy
-    pods = state.pods if policy.about_every_pod else _concerned(chosen, subjects, state, found)
-    for pod in pods:
+    pods: list[Pod] = []
+    for pod in state.pods:
+        try:
+            if not (policy.about_every_pod or subjects.applies_to_pod(policy, pod, state)):
+                continue
+        except Exception as error:  # noqa: BLE001 - a condition that cannot be evaluated is a finding
+            found.append(Judged(failed_rule(chosen, "match", error), pod))
+            continue
+        pods.append(pod)
         _judge_pod(chosen, subjects, state, pod, found)
     if pods and policy.workload_checks:
         _judge_workload(chosen, subjects, pods, found)
     if policy.judges_objects:
         _judge_object(chosen, subjects, state, found)
-
-
-def _concerned(chosen: Selected, subjects: Subjects, state: State, found: list[Judged]) -> list[Pod]:
-    """The pods that a policy is about."""
-    pods: list[Pod] = []
-    for pod in state.pods:
-        try:
-            if subjects.applies_to_pod(chosen.policy, pod, state):
-                pods.append(pod)
-        except Exception as error:  # noqa: BLE001 - a condition that cannot be evaluated is a finding
-            found.append(Judged(failed_rule(chosen, "match", error), pod))
-    return pods
 
 
 def _judge_pod(chosen: Selected, subjects: Subjects, state: State, pod: Pod, found: list[Judged]) -> None:
