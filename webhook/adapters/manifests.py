@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from webhook.adapters.yaml_documents import SUFFIXES, Document, DocumentError, read_documents
 from webhook.kube.path import Path as FieldPath
@@ -19,8 +20,7 @@ STANDARD_INPUT: Final = "-"
 STANDARD_INPUT_NAME: Final = "<stdin>"
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """One object of the input: the document it is written in, where in that (an item of a List), and what it is."""
 
     written: Document

@@ -9,8 +9,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
+
+from msgspec import Struct, field
 
 from webhook.adapters.cluster import Cluster, ClusterError
 from webhook.adapters.list_watch import ListWatch, slim
@@ -30,8 +31,7 @@ _READS_AT_ONCE: Final = 16
 _MEMO_LIMIT: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Struct, frozen=True):
     """A namespace as reviews see it: its labels, the whole object where it is known, and its mode.
 
     ``mode`` is None where it has not opted in. A label with a value that is no mode counts as audit: whoever

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from webhook.adapters.policy_documents import PolicyFileProblem, Written
 from webhook.adapters.yaml_documents import SUFFIXES, DocumentError, read_documents
@@ -16,8 +17,7 @@ from webhook.policy.validation import validate_document
 CASES: Final = "cases"
 
 
-@dataclass(frozen=True, slots=True)
-class CaseFile:
+class CaseFile(Struct, frozen=True):
     """One case and where it is written (file, line from 1)."""
 
     file: str

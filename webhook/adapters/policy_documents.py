@@ -7,10 +7,12 @@ policy set is not what anybody wrote.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 import webhook
 from webhook.adapters.yaml_documents import Document, DocumentError, read_documents
@@ -60,8 +62,7 @@ KINDS: Final = (
 _KUBERNETES: Final = frozenset(kind for kind in KINDS if "AdmissionPolicy" in kind)
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyFileProblem:
+class PolicyFileProblem(Struct, frozen=True):
     """One mistake in a policy file.
 
     ``line`` and ``column`` count from 1; a line of 0 means the file (or folder) as a whole. ``path`` is where
@@ -89,8 +90,7 @@ class PolicyFileProblem:
         return f"{self.where}: {self.text}"
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """A policy document where it stands: its file, and its path in the file's document (that of a List's
     item)."""
 
@@ -110,8 +110,7 @@ class Written:
         return PolicyFileProblem(self.file, line, column, path, message, problem.suggestion)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedPolicies:
+class LoadedPolicies(Struct, frozen=True):
     """What a path holds: the ruleset, or what is wrong with it.
 
     ``policies`` are the good policies with where they are written, and so are ``exceptions`` and ``break_glass``.
@@ -177,8 +176,7 @@ def no_pause() -> None:
     """Go on at once."""
 
 
-@dataclass(slots=True)
-class Loading:
+class Loading(Struct):
     """The policies of one path, while they are read: ``add_file`` and ``add_resource``, then ``finish``."""
 
     root: Path

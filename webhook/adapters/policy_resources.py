@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook.adapters.cluster import Cluster, api_root
 from webhook.adapters.list_watch import ListWatch
@@ -160,16 +163,14 @@ class _Kind:
 # --- compiling -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What came of one version of a resource: the problems with it, none where it is in force."""
 
     resource: Resource
     problems: tuple[PolicyFileProblem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(Struct, frozen=True):
     """Files and resources as one set.
 
     ``loaded`` is of what can be used, ``files_problems`` is what is wrong with the files as they are, ``verdicts`` has

@@ -6,11 +6,13 @@ Rules that no shipped policy uses have policies with cases of their own, in the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 import webhook
 from webhook.adapters.policy_cases import CaseFile, read_cases
@@ -28,8 +30,7 @@ from webhook.policy.rule import Mutation, Rule
 EXAMPLES: Final = Path(webhook.__file__).parent / "examples"
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(Struct, frozen=True):
     """A rule as one policy uses it, and what it makes of one object.
 
     ``entries`` are the rule's entries in the policy, ``file`` is where that is written. Of a check: ``obj`` breaks it,

@@ -9,11 +9,11 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 import yaml
+from msgspec import Struct
 from yaml.events import (
     AliasEvent,
     DocumentEndEvent,
@@ -43,8 +43,7 @@ _EXPANSION: Final = 3_000_000
 _EXPANSION_RATIO: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentError:
+class DocumentError(Struct, frozen=True):
     """A document that cannot be read: where (line and column from 1) and why."""
 
     source: str
@@ -56,8 +55,7 @@ class DocumentError:
         return f"{self.source}:{self.line}:{self.column}: {self.message}"
 
 
-@dataclass(slots=True)
-class Document:
+class Document(Struct):
     """One document: plain JSON data, and where it stands.
 
     ``source`` is the name of the text, ``index`` counts its documents from 0, ``line`` is where it starts,
@@ -70,10 +68,10 @@ class Document:
     data: Any
     # The part of the text this is in, the line that part starts at (from 0), which document of the part it
     # is.
-    _text: str = field(default="", repr=False)
-    _first: int = field(default=0, repr=False)
-    _number: int = field(default=0, repr=False)
-    _locator: Locator | None = field(default=None, repr=False)
+    _text: str = ""
+    _first: int = 0
+    _number: int = 0
+    _locator: Locator | None = None
 
     def locate(
         self, path: Path, on_key: bool = False, offset: tuple[int, int] | None = None

@@ -7,8 +7,9 @@ next pod of each is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from webhook.engine.decision import Decision, Facts, Phase
 from webhook.engine.offline import kind_of, request_for
@@ -28,8 +29,7 @@ NOBODY: Final = "no owner"
 _WRITTEN_SINCE: Final = frozenset({"status"})
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """One workload, or one object besides, and what would become of it.
 
     ``pods`` is how many pods of it run. ``rejected_for`` are the findings for which it, or its next pod, would be

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 from webhook.engine.ruleset import Ruleset
 from webhook.kube.shape import items, text
@@ -20,8 +21,7 @@ class Offence(NamedTuple):
     rule: str
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct):
     """What the log holds of one namespace.
 
     ``requests`` counts those that had findings, ``rejected`` those of them that would have been rejected, and

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
+
+from msgspec import Struct
 
 from webhook.cli.junit import Case, Suite, Trouble, junit
 from webhook.cli.output import Style
@@ -17,8 +18,7 @@ from webhook.engine.coverage import Gap
 from webhook.kube.shape import JSONObject
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(Struct, frozen=True):
     """One case that was run: where it is written, what was expected and what came of it."""
 
     file: str
@@ -29,8 +29,7 @@ class Ran:
     differences: tuple[Difference, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FolderResult:
+class FolderResult(Struct, frozen=True):
     """The cases of one folder, and what they leave out of its rules."""
 
     folder: Path
@@ -38,8 +37,7 @@ class FolderResult:
     gaps: tuple[Gap, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Tested:
+class Tested(Struct, frozen=True):
     """All results. ``problems`` are files that could not be read; ``gaps_fail`` says that gaps are failures."""
 
     folders: Sequence[FolderResult]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from cryptography import x509
+from msgspec import Struct
 
 from certs.inspect import fingerprint, is_signed_by, label, names_of, why_not_trusted
 from certs.renew import Seen, Step, Stored, Trust, Wanted, decide, refusals, renews_at
@@ -16,8 +16,7 @@ from certs.renew import Seen, Step, Stored, Trust, Wanted, decide, refusals, ren
 _DAY: Final = 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """Certificates, who trusts them, and what is wrong."""
 
     source: str

@@ -7,8 +7,9 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from webhook.adapters import policy_files
 from webhook.adapters.manifests import Manifest, UnreadableInput, read_manifests

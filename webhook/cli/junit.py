@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from msgspec import Struct
 
 # What XML 1.0 does not allow, escaped or not: control characters, lone surrogates, two more. Source: w3.org/TR/xml,
 # production 2 (Char).
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(Struct, frozen=True):
     """Why a case did not pass. One of its kinds is counted for the suite.
 
     ``failure``: it was run and something is wrong. ``error``: it could not be run. ``skipped``: nobody wanted to.
@@ -31,8 +31,7 @@ class Trouble:
     type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """One test. ``classname`` groups tests where a CI system lists them; ``file`` is where it is written, with a line
     from 1 (0: unknown). It has passed if it has no trouble."""
 
@@ -43,8 +42,7 @@ class Case:
     trouble: Trouble | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Suite:
+class Suite(Struct, frozen=True):
     """Tests that belong together."""
 
     name: str

@@ -6,10 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TextIO
+
+from msgspec import Struct
 
 from webhook.adapters.policy_cases import case_folders, read_cases
 from webhook.adapters.policy_documents import LoadedPolicies, PolicyFileProblem
@@ -49,8 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_color_argument(parser)
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(Struct, frozen=True):
     """An error or a warning, and where it is."""
 
     problem: PolicyFileProblem

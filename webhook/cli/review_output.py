@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, TextIO
 
 import orjson
+from msgspec import Struct
 
 from webhook.adapters.manifests import Manifest
 from webhook.adapters.yaml_documents import DocumentError
@@ -25,8 +25,7 @@ from webhook.policy.findings import Action, Finding
 from webhook.policy.match import object_name
 
 
-@dataclass(frozen=True, slots=True)
-class Reviewed:
+class Reviewed(Struct, frozen=True):
     """One object of the input and the decision about it."""
 
     manifest: Manifest
@@ -45,8 +44,7 @@ class Reviewed:
         return f"{self.request.kind.kind} {where}{name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(Struct, frozen=True):
     """All that a review found: the objects with their decisions, the documents that could not be read, and the
     policies by which it was judged."""
 

@@ -8,10 +8,11 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from webhook.adapters import policy_files
 from webhook.audit.ladder import OFF, RUNGS, rung_of, skipped
@@ -128,8 +129,7 @@ async def _ruleset(given: str | None, cluster: Cluster) -> Ruleset | None:
     return installed.ruleset
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     """A namespace as it is now."""
 
     namespace: JSONObject

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from webhook.kube.path import Path, json_pointer, render
 from webhook.kube.shape import JSONObject, mapping, text
@@ -38,8 +39,7 @@ class Ref(NamedTuple):
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """One thing that is wrong.
 
     ``code`` is a stable identifier of the kind of mistake (kebab-case), ``path`` where in the object it is,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct, field
 
 from webhook.doctor.diagnosis import Ref
 from webhook.doctor.entries import Entry, entries_of
@@ -24,8 +25,7 @@ ADMIN_PORT: Final = 8080
 _FLAG: Final = re.compile(r"--([a-z][-a-z0-9]*)(?:=(.*))?", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Installation:
+class Installation(Struct, frozen=True, dict=True):
     """Everything that is known.
 
     ``whole``: the objects are all that there are in a cluster, so that one that is missing does not exist; otherwise

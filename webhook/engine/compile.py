@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import structs
+from msgspec.structs import replace
 
 from webhook.checks import CHECKS
 from webhook.engine.exceptions import check_rules, compile_exception

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct, field
 
 from webhook.kube.shape import JSONObject
 from webhook.policy.draft import Operation
@@ -21,12 +22,7 @@ class Phase(Enum):
     BOTH = "both"
 
 
-# Facts and decisions are made for every request, and nobody changes them. Frozen, a dataclass would set each of its
-# fields by a call, which costs as much as some of the checks.
-
-
-@dataclass(slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What a review may know besides the request. The engine looks nothing up itself.
 
     ``mode`` is the namespace's (None: it has not opted in), ``namespace_labels`` its labels, ``namespace_object`` the
@@ -41,8 +37,7 @@ class Facts:
     device_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Exempted:
+class Exempted(Struct, frozen=True):
     """One use of an exception: the rule of the policy was not applied, and why."""
 
     policy: str
@@ -51,16 +46,14 @@ class Exempted:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class BrokenGlass:
+class BrokenGlass(Struct, frozen=True):
     """One use of a break-glass entry: the policies were only recorded, and why."""
 
     name: str
     reason: str
 
 
-@dataclass(slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The answer to one request.
 
     ``findings`` holds every violation with its effective action; ``allowed`` is false if one of them is Enforce.

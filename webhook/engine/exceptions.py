@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook.checks import CHECKS
 from webhook.engine.ruleset import CompiledException, CompiledPolicy
@@ -71,8 +73,7 @@ def check_rules(rules: Iterable[str], own: Iterable[str], path: Path) -> Iterato
             yield Problem((*path, "rules", i), f'unknown rule "{rule}"', did_you_mean(rule, known))
 
 
-@dataclass(frozen=True, slots=True)
-class SharedException:
+class SharedException(Struct, frozen=True):
     """A document of kind PolicyException: ``policies`` and ``rules`` as they are written, names and globs."""
 
     compiled: CompiledException

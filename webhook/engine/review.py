@@ -7,8 +7,9 @@ call it and differ only in where objects come from and where decisions go.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec.structs import replace
 
 from webhook.engine import messages, mutate, unchanged
 from webhook.engine.decision import BrokenGlass, Decision, Facts, Phase

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from webhook.kube.accelerators import Catalog
 from webhook.kube.gvk import GroupVersionKind
@@ -80,8 +82,7 @@ def _is_over(expires: date | None, today: date | None) -> bool:
     return expires is not None and today is not None and today > expires
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledException:
+class CompiledException(Struct, frozen=True):
     """One exception: whom it is for (all parts must hold), from which rules, until when."""
 
     name: str
@@ -131,8 +132,7 @@ class CompiledException:
         return not self.rules or rule in self.rules
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledPolicy:
+class CompiledPolicy(Struct, frozen=True):
     """One policy, ready to run."""
 
     name: str
@@ -151,14 +151,14 @@ class CompiledPolicy:
     reads_managed_fields: bool = False
     """Whether one of its expressions may look at ``metadata.managedFields``."""
 
-    # What follows from the above and is asked in every review.
-    judges: bool = field(init=False)
+    # What follows from the above and is asked in every review: whatever is given for it, it is worked out.
+    judges: bool = False
     """Whether it has rules that judge, of any kind."""
-    judges_objects: bool = field(init=False)
+    judges_objects: bool = False
     """Whether some of these judge objects as they are."""
-    workload_checks: tuple[CheckRule, ...] = field(init=False)
+    workload_checks: tuple[CheckRule, ...] = ()
     """Those of its checks that have something to say about all pods of an object together."""
-    about_every_pod: bool = field(init=False)
+    about_every_pod: bool = False
     """Whether there is no pod in an object it matches that it is not about."""
 
     def __post_init__(self) -> None:
@@ -174,7 +174,7 @@ class CompiledPolicy:
             ),
         }
         for name, value in derived.items():
-            object.__setattr__(self, name, value)
+            force_setattr(self, name, value)
 
 
 class Identities:
@@ -202,8 +202,7 @@ class Identities:
 CLUSTERS_OWN: Final = "system:"
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledBreakGlass:
+class CompiledBreakGlass(Struct, frozen=True):
     """One entry of break-glass: who passes (any of the users or groups), where, why, until when."""
 
     name: str

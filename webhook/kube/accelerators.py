@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import translate
 from typing import Final
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Taint:
+
+class Taint(Struct, frozen=True):
     """A node taint that keeps other pods away. Its value varies between platforms, so it is not kept."""
 
     key: str
     effect: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRequirement:
+class NodeRequirement(Struct, frozen=True):
     """One ``matchExpressions`` entry of a node selector term."""
 
     key: str
@@ -30,8 +29,7 @@ class NodeRequirement:
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Accelerator:
+class Accelerator(Struct, frozen=True):
     """A family of accelerator resources whose nodes carry the same taints and labels.
 
     ``resources`` are extended resource names or globs over them (``nvidia.com/mig-*``); ``device_classes`` the

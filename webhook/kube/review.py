@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from msgspec import Struct, field
 
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.shape import JSONObject, mapping, strings, text
@@ -32,8 +32,7 @@ class MalformedReview(ValueError):
         self.uid = uid
 
 
-@dataclass(slots=True)
-class AdmissionRequest:
+class AdmissionRequest(Struct, frozen=True):
     """One admission request: what somebody wants to do to one object.
 
     ``namespace`` is authoritative (the object's own may be empty), ``name`` is empty for a pod made from

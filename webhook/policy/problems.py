@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from webhook.kube.path import Path, render
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One mistake: where in the document, what it is, and what was probably meant.
 
     ``offset`` is the (line, column), both from 1, inside the text at ``path`` (a CEL expression), where

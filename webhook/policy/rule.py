@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import Struct, field
 
 from webhook.kube.accelerators import Catalog
 from webhook.kube.kinds import Kind
@@ -46,8 +47,7 @@ def _no_expressions(expression: str, field: str) -> Program:  # noqa: ARG001 - t
     raise ParameterError("expressions cannot be used here", field)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """What rules may use of their surroundings when they are compiled."""
 
     catalog: Catalog

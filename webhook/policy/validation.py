@@ -6,10 +6,10 @@ says what is wrong, if anything is.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import orjson
+from msgspec.structs import replace
 
 from webhook.kube.path import Path
 from webhook.policy.model import Policy

@@ -11,11 +11,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from webhook.adapters.namespaces import Namespace, NamespaceLookupError, Namespaces, namespace_from_object
 from webhook.engine.decision import Decision, Facts

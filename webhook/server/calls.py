@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
+
+from msgspec import Struct
 
 from webhook.engine.decision import Phase
 from webhook.kube.duration import parse_duration
@@ -20,8 +21,7 @@ _MARGIN_SHARE: Final = 0.1
 _MARGIN_SECONDS: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """What a request target asks for.
 
     ``webhook`` is ``mutate`` or ``validate``, ``mode`` None where the namespace's label decides, ``seconds``

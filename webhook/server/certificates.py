@@ -13,13 +13,14 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from cryptography import x509
+from msgspec import Struct
 
 from certs.inspect import label, read_certificates, write_certificates
 from certs.install import ForeignSecret, Installer, Place, read_configurations, written_bundles
@@ -36,8 +37,7 @@ _LONGEST_PAUSE_SECONDS: Final = 30.0
 _SHOWN: Final = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateSettings:
+class CertificateSettings(Struct, frozen=True, kw_only=True):
     """What is done about certificates; times are in seconds.
 
     ``folder`` is private to this server. ``place`` names the webhook configurations whose trust is checked and, where

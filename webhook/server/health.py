@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import hdrs, web
+from msgspec import Struct
 
 from webhook.server.replies import TEXT, CallError, Reply
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """How one part of the server is: good or not, and a few words for whoever looks."""
 
     ready: bool

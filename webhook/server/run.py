@@ -7,8 +7,9 @@ import gc
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from webhook.adapters.cluster import import_client
 from webhook.adapters.logs import set_up
@@ -75,8 +76,7 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
 Announce = Callable[[str, str | None, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """All that a server needs, made and checked before it starts.
 
     ``policies_digest`` is of the files of ``ruleset``, ``listening`` has a socket for each worker. ``announce`` is

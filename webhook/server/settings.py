@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from webhook.adapters.logs import LogFormat
 from webhook.policy.findings import Mode
@@ -11,8 +12,7 @@ from webhook.server.certificates import CertificateSettings
 from webhook.server.limits import MAX_CONNECTIONS, MAX_IN_FLIGHT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """The settings of a server process; times are in seconds.
 
     With ``client_ca``, a file, callers have to show a certificate of one of its CAs; ``client_names`` are the common

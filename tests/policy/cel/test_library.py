@@ -7,10 +7,10 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from webhook.policy.cel import (
     CelEvaluationError,

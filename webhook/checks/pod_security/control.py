@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from msgspec import Struct
 
 from webhook.kube.path import Path
 
@@ -59,8 +60,7 @@ class Revision(NamedTuple):
     judge: Judge
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(Struct, frozen=True):
     """One control. ``revisions`` are in the order of their versions.
 
     ``kubernetes_id`` is what k8s.io/pod-security-admission calls it. A restricted control that is a stricter form

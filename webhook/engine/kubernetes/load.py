@@ -7,10 +7,10 @@ together, and everything that is wrong is found at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import orjson
+from msgspec import Struct, field
 
 from webhook.engine.kubernetes.mutating import compile_mutating, compile_mutating_binding
 from webhook.engine.kubernetes.policies import MutatingPolicy, ValidatingPolicy
@@ -85,8 +85,7 @@ KINDS: Final = tuple(name for kind in _ALL for name in (kind.policy, kind.bindin
 """The kinds of documents that are policies or bindings."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledSet:
+class CompiledSet(Struct, frozen=True):
     """What the documents are: each entry has the index of the document it is about.
 
     ``parameters`` are the documents that hold a policy's parameters, ``unknown`` those that are nothing of all this.
@@ -104,8 +103,7 @@ def compile_set(documents: Sequence[JSONObject]) -> CompiledSet:
     return _Loader(documents).load()
 
 
-@dataclass(slots=True)
-class _Loader:
+class _Loader(Struct):
     documents: Sequence[JSONObject]
     problems: list[tuple[int, Problem]] = field(default_factory=list)
     warnings: list[tuple[int, Problem]] = field(default_factory=list)

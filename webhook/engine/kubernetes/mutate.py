@@ -11,8 +11,9 @@ Source: k8s.io/apiserver ``pkg/admission/plugin/policy/mutating``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct, field
 
 from webhook.engine.decision import Facts
 from webhook.engine.errors import failure, text_of
@@ -75,8 +76,7 @@ class Key(NamedTuple):
     name: str
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What a run of policies left: the object, and what went wrong.
 
     ``by`` names (policy, mutation) of every change, ``again`` what may run a second time, and ``ran`` is whether any

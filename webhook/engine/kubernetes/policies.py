@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from msgspec import Struct
 
 from webhook.kube.resources import GroupVersionResource, is_admitted_by_policy
 from webhook.policy.findings import Action, Severity
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from webhook.policy.cel import Program
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """One of a policy's ``matchConditions``."""
 
     name: str
@@ -25,8 +25,7 @@ class Condition:
     """Whether it looks at ``namespaceObject``, which the API server does not give to match conditions: it is null."""
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """Where a policy is in force.
 
     ``matcher`` is None where the policy is in force for all that it matches, ``parameters`` where there are none: they
@@ -41,8 +40,7 @@ class Binding:
     actions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AdmissionPolicy:
+class AdmissionPolicy(Struct, frozen=True):
     """What validating and mutating policies have in common. ``bindings`` are in the order of their names."""
 
     name: str
@@ -55,8 +53,7 @@ class AdmissionPolicy:
     bindings: tuple[Binding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ValidationRule:
+class ValidationRule(Struct, frozen=True):
     """One of a policy's ``validations``. ``name`` is its place, such as ``validations[0]``."""
 
     name: str
@@ -66,8 +63,7 @@ class ValidationRule:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class AuditAnnotationRule:
+class AuditAnnotationRule(Struct, frozen=True):
     """One of a policy's ``auditAnnotations``. ``annotation`` is the key in an AdmissionReview's response."""
 
     name: str
@@ -76,16 +72,14 @@ class AuditAnnotationRule:
     program: Program
 
 
-@dataclass(frozen=True, slots=True)
-class ValidatingPolicy(AdmissionPolicy):
+class ValidatingPolicy(AdmissionPolicy, frozen=True):
     """A ValidatingAdmissionPolicy with its bindings, ready to run."""
 
     validations: tuple[ValidationRule, ...]
     audit_annotations: tuple[AuditAnnotationRule, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MutationRule:
+class MutationRule(Struct, frozen=True):
     """One of a policy's ``mutations``. ``name`` is its place, such as ``mutations[0]``.
 
     ``program`` gives an apply configuration, or JSON Patch operations where it ``patches``.
@@ -96,8 +90,7 @@ class MutationRule:
     patches: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MutatingPolicy(AdmissionPolicy):
+class MutatingPolicy(AdmissionPolicy, frozen=True):
     """A MutatingAdmissionPolicy with its bindings, ready to run. ``reinvoked`` is whether it may run a second time."""
 
     mutations: tuple[MutationRule, ...]

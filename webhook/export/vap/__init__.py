@@ -18,11 +18,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from msgspec import to_builtins
+from msgspec import Struct, field, to_builtins
 
 from webhook.engine.exceptions import rule_names
 from webhook.engine.ruleset import CompiledPolicy
@@ -61,8 +60,7 @@ def export_policy(policy: Policy, compiled: CompiledPolicy, target: Target, sett
     return _Exporter(policy, compiled, target, setting).export()
 
 
-@dataclass(slots=True)
-class _Validation:
+class _Validation(Struct):
     """One validation, before it is known which variables it needs. ``given`` are variables of its own."""
 
     expression: str

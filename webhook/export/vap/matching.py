@@ -7,9 +7,10 @@ accelerators and what asks for the namespace, one variable that every validation
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 from webhook.engine.ruleset import CLUSTERS_OWN
 from webhook.export.vap.cel import among, every, labels_equal, labels_selected, text, texts
@@ -42,8 +43,7 @@ _ALWAYS: Final = (
 )
 
 
-@dataclass(slots=True)
-class Matching:
+class Matching(Struct):
     """``conditions`` are the policy's matchConditions; ``applies`` are further ones, which need variables."""
 
     conditions: list[JSONObject] = field(default_factory=list)

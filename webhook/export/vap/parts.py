@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from msgspec import Struct
 
 from webhook.kube.accelerators import Catalog
 from webhook.kube.kinds import Kind
@@ -34,8 +35,7 @@ class Note(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
+class Exported(Struct, frozen=True):
     """The documents (policies, each followed by its bindings), what is not in them, and what is different."""
 
     objects: tuple[JSONObject, ...] = ()
@@ -43,8 +43,7 @@ class Exported:
     notes: tuple[Note, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """What a policy is exported with: the day (UTC), the exceptions and break-glass entries of its policy set, and the
     kinds that configuration says exist."""
 
@@ -54,8 +53,7 @@ class Setting:
     declared: tuple[Kind, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """What translations are made for: pods alone, or also the templates in Kubernetes' own workloads."""
 
     catalog: Catalog

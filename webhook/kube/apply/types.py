@@ -26,10 +26,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any, Final
+
+from msgspec import Struct
 
 from webhook.kube.gvk import GroupVersionKind, parse_api_version
 
@@ -38,8 +39,7 @@ _ANYTHING: Final = "anything"
 _META: Final = "apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A type that is looked up when it is needed: types refer to themselves."""
 
     code: str
@@ -48,8 +48,7 @@ class Reference:
         return _decode(self.code)
 
 
-@dataclass(frozen=True, slots=True)
-class ListType:
+class ListType(Struct, frozen=True):
     """A list. ``keys`` say which items are the same; one without keys that is not ``atomic`` is a set."""
 
     item: Reference
@@ -63,8 +62,7 @@ class ListType:
         return dict(self.defaults).get(key)
 
 
-@dataclass(frozen=True, slots=True)
-class MapType:
+class MapType(Struct, frozen=True):
     """A map, or a structure: ``fields`` have a type each, other keys the type ``values``, or may not be."""
 
     fields: Mapping[str, Reference]
@@ -78,8 +76,7 @@ class MapType:
         return self.fields.get(key, self.values)
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(Struct, frozen=True):
     """What may stand at a place: a scalar of some kind, a list, a map, or one of several."""
 
     scalar: str = ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
 
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject
@@ -57,8 +58,7 @@ class Described(NamedTuple):
         return self._replace(sources=sources, replicas_path=replicas_path)
 
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
+class Embedded(Struct, frozen=True):
     """A whole object inside another one; its own kind tells where its pods are."""
 
     path: Path

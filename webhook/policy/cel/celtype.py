@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from . import wire
 
 
-@dataclass(frozen=True, slots=True)
-class CelType:
+class CelType(msgspec.Struct, frozen=True):
     """A CEL type: a name and its parameters. ``str()`` is the spelling of Kubernetes' messages: ``list(int)``."""
 
     name: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NoReturn
+
+import msgspec
 
 from . import budget, checks, construct, engine, expansion, messages, tree, values
 from .celtype import CelType
@@ -38,8 +39,7 @@ _CONVERSIONS = frozenset(
 _NOTHING = Constructions((), {})
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(msgspec.Struct, frozen=True):
     """An expression that may run. ``expr`` still names the composed variables it uses."""
 
     expr: Expr

@@ -14,9 +14,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NoReturn
+
+import msgspec
 
 from . import tree
 from .celtype import BYTES, DURATION, DYN, OPAQUE_NAMES, STRING, TIMESTAMP, CelType
@@ -54,8 +55,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(msgspec.Struct, frozen=True):
     """Text in the place of a part of an expression, from ``start`` to ``end``."""
 
     start: int
@@ -63,8 +63,7 @@ class Edit:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Constructions:
+class Constructions(msgspec.Struct, frozen=True):
     """What an expression constructs: how it is rewritten, and the type that each function makes."""
 
     edits: tuple[Edit, ...]

@@ -7,8 +7,9 @@ variables by references to their own trees, and loops that would run away are bo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cache
+
+from msgspec.structs import replace
 
 from . import bounds, construct, engine, formatting, library, quantity, tree
 from .celtype import BYTES, DYN, OPAQUE_NAMES, QUANTITY, STRING

@@ -16,8 +16,9 @@ equality is the type's equality.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from . import budget
 from .celtype import CelType
@@ -30,8 +31,7 @@ class FunctionError(Exception):
     """A CEL function's own error, such as an invalid quantity. Becomes the evaluation's error, in these words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opaque:
+class Opaque(msgspec.Struct, frozen=True):
     """A Kubernetes type: how a value is written as canonical text and read back."""
 
     type: CelType
@@ -54,8 +54,7 @@ class Opaque:
         return self.decode(text[2:])
 
 
-@dataclass(frozen=True, slots=True)
-class Overload:
+class Overload(msgspec.Struct, frozen=True):
     """One signature of a function. ``parameters`` begin with the target where it is a ``member``."""
 
     id: str
@@ -68,8 +67,7 @@ class Overload:
     stands; ``cel.bind`` is there for more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(msgspec.Struct, frozen=True):
     """A CEL function by its name, dots included: ``ip.isCanonical``."""
 
     name: str

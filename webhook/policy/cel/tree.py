@@ -8,35 +8,33 @@ is wrong, and put Kubernetes' functions in terms of what the library can run. So
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from . import wire
 from .celtype import DYN, CelType, decode_type
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(msgspec.Struct, frozen=True):
     """A literal: None, bool, int, float, str, bytes, or ``Unsigned``."""
 
     id: int
     value: bool | int | float | str | bytes | Unsigned | None
 
 
-@dataclass(frozen=True, slots=True)
-class Unsigned:
+class Unsigned(msgspec.Struct, frozen=True):
     """The value of an unsigned literal, ``1u``."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ident:
+class Ident(msgspec.Struct, frozen=True):
     id: int
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Select:
+class Select(msgspec.Struct, frozen=True):
     """``operand.field``, or ``has(operand.field)`` where ``test_only``."""
 
     id: int
@@ -45,8 +43,7 @@ class Select:
     test_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A function, operator or, with a target, method call."""
 
     id: int
@@ -60,15 +57,13 @@ class Call:
         return self.args if self.target is None else (self.target, *self.args)
 
 
-@dataclass(frozen=True, slots=True)
-class ListExpr:
+class ListExpr(msgspec.Struct, frozen=True):
     id: int
     elements: tuple[Expr, ...]
     optional_indices: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """An entry of a map or message literal: a map has a ``key``, a message a ``field``."""
 
     id: int
@@ -78,8 +73,7 @@ class Entry:
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Struct:
+class Struct(msgspec.Struct, frozen=True):
     """A map literal, or a message literal where it has a name."""
 
     id: int
@@ -87,8 +81,7 @@ class Struct:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Comprehension:
+class Comprehension(msgspec.Struct, frozen=True):
     """What a macro such as ``all`` expands to: a fold of ``range`` into ``accumulator``."""
 
     id: int
@@ -105,8 +98,7 @@ class Comprehension:
 Expr = Constant | Ident | Select | Call | ListExpr | Struct | Comprehension
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True):
     """An expression as the library has checked it."""
 
     expr: Expr

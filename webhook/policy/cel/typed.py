@@ -9,8 +9,9 @@ Source: k8s.io/apiserver ``pkg/admission/plugin/cel/compile.go``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
+
+import msgspec
 
 from .celtype import BOOL, DOUBLE, DYN, INT, STRING, TIMESTAMP, CelType, list_of, map_of
 from .construct import Edit
@@ -85,8 +86,7 @@ _COMMON = frozenset(kind for fields in _FIELDS.values() for kind in fields.value
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(msgspec.Struct, frozen=True):
     """A chain of fields, such as ``request.userInfo.username``, from ``start`` to ``end`` in the source."""
 
     start: int

@@ -7,8 +7,10 @@ Source: k8s.io/apiserver ``pkg/cel/library/urls.go``. Which texts are URLs, and 
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_address
+
+import msgspec
+from msgspec.structs import replace
 
 from .celtype import BOOL, STRING, URL, list_of, map_of
 from .functions import FunctionError, Opaque, Overload, function
@@ -30,8 +32,7 @@ class UrlError(FunctionError):
     """A text that is no URL."""
 
 
-@dataclass(frozen=True, slots=True)
-class Url:
+class Url(msgspec.Struct, frozen=True):
     """A URL's parts. ``host`` is decoded and keeps its port and brackets; the rest is as it is written."""
 
     scheme: str = ""

@@ -6,8 +6,9 @@ Source: k8s.io/apiserver ``pkg/admission/plugin/policy/matching`` and ``pkg/admi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from webhook.kube.kinds import BUILT_IN
 from webhook.kube.resources import NAMESPACES, GroupVersionResource, equivalents
@@ -16,8 +17,7 @@ from webhook.policy.kubernetes.documents import MatchResources, NamedRuleWithOpe
 from webhook.policy.match import Labels, label_selector
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(Struct, frozen=True):
     """What matching asks about a request.
 
     ``namespace`` is the object's own name for a Namespace, and empty for other objects outside namespaces;

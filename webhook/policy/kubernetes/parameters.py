@@ -6,7 +6,8 @@ Source: k8s.io/apiserver ``pkg/admission/plugin/policy/generic`` (``CollectParam
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from webhook.kube.shape import JSONObject, mapping, text
 from webhook.policy.kubernetes.documents import ParamRef
@@ -23,8 +24,7 @@ class ParameterFailure(Exception):
     """What of the policy fails."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterKind:
+class ParameterKind(Struct, frozen=True):
     """The objects of a policy's ``paramKind``: by namespace ("" where the kind lives in none) and name, in the order of
     their names."""
 
