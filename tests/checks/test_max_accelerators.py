@@ -9,6 +9,7 @@ import pytest
 from webhook.checks.max_accelerators import MaxAccelerators
 from webhook.kube.path import render
 from webhook.kube.pod import Pod
+from webhook.policy.findings import Violation
 
 from .pods import (
     Said,
@@ -89,7 +90,7 @@ def test_a_pod_is_counted_as_the_scheduler_counts_it(pod: Any, admitted: bool) -
 def test_both_bounds_are_reported_together() -> None:
     pod = spec(gpus(5, "a"), gpus(9, "b"))
     assert violations(MaxAccelerators, pod, {"perContainer": 8, "perPod": 12}) == [
-        (
+        Violation(
             "too-many-per-container",
             ("spec", "containers", 1, "resources", "limits", GPU),
             (
@@ -97,7 +98,7 @@ def test_both_bounds_are_reported_together() -> None:
                 "lower the limit, or use more pods"
             ),
         ),
-        (
+        Violation(
             "too-many-per-pod",
             ("spec",),
             (

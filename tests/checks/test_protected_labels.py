@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from webhook.checks.protected_labels import ProtectedLabels
 
@@ -39,7 +40,7 @@ def test_labels(before: Any, now: Any, said: Said) -> None:
     from webhook.kube.path import render
 
     old = None if before is None else as_object(namespace(before))
-    judged = as_object(namespace(now))._replace(old=old)
+    judged = replace(as_object(namespace(now)), old=old)
     found = list(compiled_object_check(ProtectedLabels)(judged))
     assert [(violation.reason, render(violation.path)) for violation in found] == said
 
@@ -57,7 +58,7 @@ def test_to_protect_nothing_cannot_be_meant() -> None:
 
 @pytest.mark.parametrize("value", ["enforce", 7, None, ["x"]])
 def test_what_was_there_is_named(value: Any) -> None:
-    judged = as_object(namespace({}))._replace(old=as_object(namespace({"gpuward.dev/mode": value})))
+    judged = replace(as_object(namespace({})), old=as_object(namespace({"gpuward.dev/mode": value})))
     found = list(compiled_object_check(ProtectedLabels)(judged))
     # A label without a value was as good as none.
     assert len(found) == (0 if value is None else 1)

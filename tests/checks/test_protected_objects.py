@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from tests.engine.policies import ruleset
 from webhook.checks.protected_objects import ProtectedObjects
 from webhook.engine.compile import compile_policy
@@ -29,7 +31,7 @@ def policy(action: str = "Enforce", **changes: Any) -> dict[str, Any]:
 
 
 def said(obj: dict[str, Any], old: dict[str, Any] | None) -> list[str]:
-    judged = as_object(obj)._replace(old=None if old is None else as_object(old))
+    judged = replace(as_object(obj), old=None if old is None else as_object(old))
     return [violation.reason for violation in compiled_object_check(ProtectedObjects)(judged)]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook.adapters.cluster import Cluster, ClusterError, api_root
@@ -17,7 +18,7 @@ from webhook.policy.crd import GROUP, PLURALS, VERSION
 _SECONDS: Final = 15.0
 
 
-class _Collection(NamedTuple):
+class _Collection(Struct, frozen=True):
     """Objects of one kind, and where they are listed."""
 
     kind: str

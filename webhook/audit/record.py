@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -12,7 +12,7 @@ from webhook.kube.shape import items, text
 from webhook.policy.findings import Action
 
 
-class Offence(NamedTuple):
+class Offence(Struct, frozen=True):
     """One thing that would have been rejected, whoever sends it how often."""
 
     user: str

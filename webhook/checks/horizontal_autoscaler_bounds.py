@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from msgspec import Struct
 
 from webhook.checks.wording import number, short
 from webhook.kube.names import annotation_key_problem
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from webhook.kube.object import Object
 
 
-class _Fields(NamedTuple):
+class _Fields(Struct, frozen=True):
     """Where a kind of autoscaler has its bounds, and what holds where it does not say; None: it has to."""
 
     least: str

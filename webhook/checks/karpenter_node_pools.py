@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from msgspec import Struct
 
 from webhook.checks.wording import listed, short
 from webhook.kube.path import Path
@@ -46,7 +48,7 @@ _KEEPS_AWAY: Final = ("NoSchedule", "NoExecute")
 CapacityType = Literal["on-demand", "reserved", "spot"]
 
 
-class _Pool(NamedTuple):
+class _Pool(Struct, frozen=True):
     """The parts of a NodePool, or of a Provisioner, that matter here."""
 
     limits: JSONObject

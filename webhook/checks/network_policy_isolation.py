@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from msgspec import Struct
 
 from webhook.checks.wording import listed, short
 from webhook.kube.names import NAMESPACE_NAME_LABEL, label_key_problem, label_value_problem
@@ -43,7 +45,7 @@ _OTHER: Final = " other"
 _NONE: Final = " none"
 
 
-class _Allowed(NamedTuple):
+class _Allowed(Struct, frozen=True):
     """Whom the pods of each tier may talk to in one direction; a tier that is not in it, to anybody."""
 
     # ingress or egress.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from webhook.checks.wording import short
 from webhook.kube.names import label_key_problem
@@ -21,7 +23,7 @@ _EFFECTS: Final = ("NoSchedule", "NoExecute", "PreferNoSchedule")
 _SYSTEM_PREFIX: Final = "node.kubernetes.io/"
 
 
-class _Guard(NamedTuple):
+class _Guard(Struct, frozen=True):
     """A taint of accelerator nodes; ``value`` is None where any value is meant."""
 
     effect: str

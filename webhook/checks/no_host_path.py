@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Struct
 
 from webhook.checks.wording import container_called, listed, short
 from webhook.kube.shape import indexed, mapping, text
@@ -25,7 +27,7 @@ class AllowedHostPath(Strict, frozen=True):
     """Whether every mount of it must be read-only."""
 
 
-class _Allowed(NamedTuple):
+class _Allowed(Struct, frozen=True):
     parts: tuple[str, ...]
     read_only: bool
 

@@ -9,7 +9,9 @@ Source: https://kubernetes.io/docs/concepts/security/rbac-good-practices/ (Privi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+from msgspec import Struct
 
 PowerName = Literal[
     "approves-certificates",
@@ -24,7 +26,7 @@ PowerName = Literal[
 _CHANGING: Final = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
-class Power(NamedTuple):
+class Power(Struct, frozen=True):
     """Resources that are more than they seem with some verbs."""
 
     name: PowerName

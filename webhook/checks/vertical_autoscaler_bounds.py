@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final
 
-from msgspec import field
+from msgspec import Struct, field
 
 from webhook.checks.wording import listed, short
 from webhook.kube.path import Path, present
@@ -27,7 +27,7 @@ Quantity = str | int | float
 _DEFAULT_MODE: Final = "Auto"
 
 
-class _Bound(NamedTuple):
+class _Bound(Struct, frozen=True):
     value: Decimal
     written: str
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from webhook.adapters.policy_resources import Merging, resource_from_object
 from webhook.adapters.yaml_documents import SUFFIXES
@@ -15,7 +16,7 @@ from webhook.kube.shape import mapping
 INSTALLED_POLICIES = "what the installation mounts and its custom resources"
 
 
-class InstalledPolicies(NamedTuple):
+class InstalledPolicies(Struct, frozen=True):
     """The ruleset, None where it cannot be used; what is wrong, each with its object; and where the policies are."""
 
     ruleset: Ruleset | None

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import PurePath
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from webhook.cli.output import COULD_NOT_RUN, INTERRUPTED, PIPE_CLOSED
 from webhook.version import __version__
@@ -24,7 +26,7 @@ EPILOG: Final = """exit status:
 """
 
 
-class Command(NamedTuple):
+class Command(Struct, frozen=True):
     """One subcommand. Its module has ``add_arguments(parser)`` and ``run(args) -> exit status``."""
 
     name: str

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from webhook.adapters import policy_files
 from webhook.audit.ladder import OFF, RUNGS, rung_of, skipped
@@ -320,7 +321,7 @@ def _as_json(read: _Read, to: Mode, record: Record | None) -> dict[str, Any]:
             "requests": record.requests,
             "rejected": record.rejected,
             "unreadable": record.unreadable,
-            "offences": [{**offence._asdict(), "count": count} for offence, count in record.offences.items()],
+            "offences": [{**asdict(offence), "count": count} for offence, count in record.offences.items()],
         },
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -22,7 +21,7 @@ class Level(StrEnum):
     """Worth knowing; nothing needs to be changed for it."""
 
 
-class Ref(NamedTuple):
+class Ref(Struct, frozen=True):
     """The object a diagnosis is about."""
 
     kind: str

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook.kube.path import Path
 from webhook.kube.resources import GroupVersionResource, is_cluster_scoped_resource
@@ -25,7 +28,7 @@ _DEFAULT_TIMEOUT: Final = 10
 _DEFAULT_FAILURE_POLICY: Final = "Fail"
 
 
-class Call(NamedTuple):
+class Call(Struct, frozen=True):
     """A request that an entry might be called for. An empty ``namespace`` stands for an object that is in none."""
 
     group: str
@@ -43,14 +46,14 @@ class Call(NamedTuple):
         return f"{resource}.{self.group}" if self.group else resource
 
 
-class _Selector(NamedTuple):
+class _Selector(Struct, frozen=True):
     """A label selector read from JSON, with Kubernetes' names for its parts."""
 
     matchLabels: Mapping[str, str]  # noqa: N815  # Kubernetes' own field name
     matchExpressions: tuple[_Requirement, ...]  # noqa: N815  # as above
 
 
-class _Requirement(NamedTuple):
+class _Requirement(Struct, frozen=True):
     key: str
     operator: str
     values: tuple[str, ...]
@@ -172,7 +175,7 @@ class Entry:
             call
             for sample in self.samples
             if not is_cluster_scoped_resource(sample.group, sample.resource)
-            and self.may_be_called(call := sample._replace(namespace=namespace), labels)
+            and self.may_be_called(call := replace(sample, namespace=namespace), labels)
         ]
 
     def selects_namespace(self, labels: Labels) -> bool:

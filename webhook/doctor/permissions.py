@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from webhook.doctor.diagnosis import Diagnosis, Level, Ref, puts
 from webhook.doctor.installation import Installation, Server
@@ -12,7 +14,7 @@ from webhook.kube.shape import JSONObject, items, mapping, strings, text
 _RBAC_KINDS: Final = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 
 
-class Need(NamedTuple):
+class Need(Struct, frozen=True):
     """A permission. An empty ``namespace`` means in all of them, an empty ``name`` any object."""
 
     verbs: tuple[str, ...]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from webhook.engine.cases import outcome, policies_about
 from webhook.engine.decision import Decision
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from webhook.policy.case import CaseSpec
 
 
-class Gap(NamedTuple):
+class Gap(Struct, frozen=True):
     """A rule and what no case shows of it, such as ``finds something`` or ``passes``."""
 
     policy: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from webhook.engine.decision import Phase
 from webhook.engine.errors import failed_rule
@@ -14,7 +15,7 @@ from webhook.policy.draft import Draft
 from webhook.policy.findings import Finding
 
 
-class Mutated(NamedTuple):
+class Mutated(Struct, frozen=True):
     """The object after its mutations, and its pods.
 
     ``applied`` is what the request's answer may change, None where no mutation runs; ``recorded`` goes on from there

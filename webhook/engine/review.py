@@ -7,8 +7,9 @@ call it and differ only in where objects come from and where decisions go.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook.engine import messages, mutate, unchanged
@@ -81,7 +82,7 @@ def review(request: AdmissionRequest, ruleset: Ruleset, facts: Facts, phase: Pha
             or any(finding.action is not Action.AUDIT for finding in found)
         ):
             used = BrokenGlass(glass.name, glass.reason)
-        found = [finding._replace(action=Action.AUDIT) for finding in found]
+        found = [replace(finding, action=Action.AUDIT) for finding in found]
     return _decide(request, [*findings, *found], changed, used, annotations)
 
 
@@ -118,7 +119,7 @@ def _let_go(request: AdmissionRequest) -> bool:
     return request.kind == POD and _MIRROR_POD in mapping(metadata, "annotations")
 
 
-class _Changed(NamedTuple):
+class _Changed(Struct, frozen=True):
     """What mutations have made of a request: what is judged from here on, and what the answer says of it.
 
     ``obj`` is the object as it will be, ``by_kubernetes`` whether policies of Kubernetes' own changed anything.
@@ -187,11 +188,12 @@ def _mutate_all(
         again.exempted = subjects.exempted
         last = again.original()
         judged = _own(again, last, mutate.run(selected, again, last, Phase.VALIDATE), Phase.VALIDATE)
-        own = judged._replace(errors=tuple(dict.fromkeys((*own.errors, *judged.errors))), by=own.by)
+        own = replace(judged, errors=tuple(dict.fromkeys((*own.errors, *judged.errors))), by=own.by)
     else:
         after = before
     whole = (*operations(request.obj, rounds.obj), *patch, *further)
-    return own._replace(
+    return replace(
+        own,
         errors=(*rounds.findings, *own.errors),
         patch=() if only_recorded else whole,
         would_patch=whole if only_recorded else own.would_patch,

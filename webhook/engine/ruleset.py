@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from webhook.policy.cel import Program
 
 
-class MutationRule(NamedTuple):
+class MutationRule(Struct, frozen=True):
     """One entry of a policy's ``mutate``."""
 
     name: str
     mutation: Mutation
 
 
-class CheckRule(NamedTuple):
+class CheckRule(Struct, frozen=True):
     """One entry of a policy's ``validate`` that names a check of pods."""
 
     name: str
@@ -39,7 +39,7 @@ class CheckRule(NamedTuple):
     severity: Severity
 
 
-class ObjectCheckRule(NamedTuple):
+class ObjectCheckRule(Struct, frozen=True):
     """One entry of a policy's ``validate`` that names a check of objects as they are."""
 
     name: str
@@ -47,7 +47,7 @@ class ObjectCheckRule(NamedTuple):
     severity: Severity
 
 
-class ExpressionRule(NamedTuple):
+class ExpressionRule(Struct, frozen=True):
     """One entry of a policy's ``validate`` that is a CEL expression.
 
     ``path`` is relative to what is judged, which ``on_pods`` tells: each pod, or the object itself.
@@ -63,14 +63,14 @@ class ExpressionRule(NamedTuple):
     on_pods: bool
 
 
-class MatchCondition(NamedTuple):
+class MatchCondition(Struct, frozen=True):
     """One CEL condition of a ``match`` or ``exclude`` block."""
 
     name: str
     program: Program
 
 
-class Block(NamedTuple):
+class Block(Struct, frozen=True):
     """A compiled ``match`` or ``exclude`` block: the matcher and its CEL conditions."""
 
     matcher: Matcher
@@ -229,14 +229,14 @@ _MEMO_LIMIT: Final = 20_000
 _Asked = tuple[Any, ...]
 
 
-class Selected(NamedTuple):
+class Selected(Struct, frozen=True):
     """A policy that matches a request, and its effective action there."""
 
     policy: CompiledPolicy
     action: Action
 
 
-class Selection(NamedTuple):
+class Selection(Struct, frozen=True):
     """Policies that match a request, in order, and which of them do what.
 
     ``judging`` have rules that judge. ``applying`` and ``recording`` have mutations, which are carried out or, in a

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from webhook.engine.subjects import State, Subjects
 from webhook.engine.validate import Judged
 from webhook.kube.path import lookup
@@ -28,7 +30,7 @@ def weaken(judged: list[Judged], subjects: Subjects, original: State) -> list[Fi
         return [one.finding for one in judged]
     before = {pod.place: pod for pod in original.pods}
     return [
-        finding._replace(action=Action.WARN)
+        replace(finding, action=Action.WARN)
         if finding.action is Action.ENFORCE
         and not finding.error
         and not introduced

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 DEFAULT_REGISTRY: Final = "docker.io"
 
@@ -37,7 +39,7 @@ class ImageError(ValueError):
     """Text that is no image reference, so that no node could pull it. The message says what is wrong."""
 
 
-class ImageReference(NamedTuple):
+class ImageReference(Struct, frozen=True):
     """An image reference in full. ``tag`` and ``digest`` are as written, None where there is none."""
 
     registry: str

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from webhook.kube.gvk import GroupVersionKind
 from webhook.kube.shape import JSONObject, mapping
 
 
-class Object(NamedTuple):
+class Object(Struct, frozen=True):
     """One object of an admission request.
 
     ``kind`` and ``namespace`` are the request's, which are authoritative: the object's own may be missing.

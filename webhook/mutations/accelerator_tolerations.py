@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from webhook.kube.accelerators import Accelerator
 from webhook.kube.names import label_key_problem, label_value_problem
@@ -28,7 +30,7 @@ class AdditionalTaint(Strict, frozen=True):
     tolerated."""
 
 
-class _Toleration(NamedTuple):
+class _Toleration(Struct, frozen=True):
     key: str
     effect: str
     value: str | None = None

@@ -7,7 +7,9 @@ for texts the empty one, is no value: nothing is added.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from webhook.kube.path import render
 from webhook.policy.rule import Context, ParameterError
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 _TEXTS: Final = ("string", "null", "dyn")
 
 
-class ComputedText(NamedTuple):
+class ComputedText(Struct, frozen=True):
     """A text by its name: of a label, an annotation, a variable."""
 
     name: str

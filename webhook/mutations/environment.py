@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from msgspec import structs
+from msgspec import Struct, structs
+from msgspec.structs import replace
 
 from webhook.kube.names import annotation_key_problem, label_key_problem, variable_name_problem
 from webhook.kube.pod import Container, Pod
@@ -97,7 +98,7 @@ class Variable(Strict, frozen=True):
     (NonAccelerator)."""
 
 
-class _Injected(NamedTuple):
+class _Injected(Struct, frozen=True):
     name: str
     containers: ContainerChoice
     value: str | None
@@ -196,7 +197,7 @@ def _add(wanted: Iterable[_Injected], container: Container, draft: Draft, scope:
                 value = variable.computed.value(scope)
                 if not value:
                     continue
-                variable = variable._replace(value=value)
+                variable = replace(variable, value=value)
             draft.append(container.field("env"), variable.as_json())
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook.kube.path import MISSING, Path, parse_json_pointer, render
 from webhook.kube.pod import Pod
@@ -63,7 +66,7 @@ class PatchOperation(Strict, frozen=True, rename={"from_": "from"}):
     """Where copy takes the value from, a JSON Pointer."""
 
 
-class _Operation(NamedTuple):
+class _Operation(Struct, frozen=True):
     op: str
     target: tuple[str, ...]
     value: Any
@@ -345,7 +348,7 @@ def _with_value(operation: _Operation, scope: Scope) -> _Operation:
     value = operation.program.evaluate(scope)
     for path, message in unfit_parts_at(operation.target, value):
         raise unusable(f"{render((*operation.target, *path))}: {message}", operation.program)
-    return operation._replace(value=value)
+    return replace(operation, value=value)
 
 
 def _apply(operation: _Operation, pod: Pod, draft: Draft) -> None:

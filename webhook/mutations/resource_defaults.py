@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from msgspec import field
+from msgspec import Struct, field
 
 from webhook.kube.names import label_key_problem
 from webhook.kube.path import render
@@ -46,7 +46,7 @@ class PerAccelerator(Strict, frozen=True, kw_only=True, rename=_resource_name):
     """Limits by resource name, in place of the values above."""
 
 
-class _Default(NamedTuple):
+class _Default(Struct, frozen=True):
     """What a container gets of one resource; None where there is no default."""
 
     resource: str
@@ -55,7 +55,7 @@ class _Default(NamedTuple):
     limit_value: Decimal
 
 
-class _Defaults(NamedTuple):
+class _Defaults(Struct, frozen=True):
     """What a container gets, and of which resources there is a default."""
 
     each: tuple[_Default, ...]

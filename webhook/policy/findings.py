@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from webhook.kube.path import Path, render
 
@@ -47,7 +48,7 @@ EFFECTIVE_ACTION = {
 }
 
 
-class Violation(NamedTuple):
+class Violation(Struct, frozen=True):
     """One breach of one rule, as the rule's own code reports it.
 
     ``reason`` is a stable identifier of the kind of breach (kebab-case), ``path`` where in the whole object it is,
@@ -59,7 +60,7 @@ class Violation(NamedTuple):
     message: str
 
 
-class Finding(NamedTuple):
+class Finding(Struct, frozen=True):
     """A violation together with the policy that found it and what is done about it.
 
     ``action`` is the effective one: the weaker of the policy's action and the namespace's mode, weakened to Warn

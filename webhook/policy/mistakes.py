@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
-from msgspec import structs
+from msgspec import Struct, structs
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -71,7 +71,7 @@ def problems_from(error: ValidationError, model: type[Any]) -> list[Problem]:
 # --- where an error is --------------------------------------------------------------------------------------
 
 
-class _Placed(NamedTuple):
+class _Placed(Struct, frozen=True):
     """One of pydantic's errors, and where it is.
 
     ``types`` are the types the value at ``path`` may have, ``owners`` those of what holds it; ``union`` and

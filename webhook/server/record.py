@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct
 
 from webhook.adapters.logs import DirectLogWriter
 from webhook.adapters.metrics import Metrics
@@ -25,7 +27,7 @@ _FINDINGS_SHOWN: Final = 20
 _UID_SHOWN: Final = 64
 
 
-class _Untold(NamedTuple):
+class _Untold(Struct, frozen=True):
     """What there is to say about an answered request besides that there was one more.
 
     It holds names, paths and rules, and nothing of the object, which can go before the next one is decoded: with those

@@ -53,7 +53,7 @@ class Breach(NamedTuple):
 Judge = Callable[["Visitor"], Iterable[Breach]]
 
 
-class Revision(NamedTuple):
+class Revision(Struct, frozen=True):
     """What a control demands from Kubernetes v1.``since`` on, up to its next revision."""
 
     since: int

@@ -6,7 +6,9 @@ Source: k8s.io/apiserver ``pkg/admission/plugin/policy/generic`` and ``pkg/admis
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from webhook.engine.kubernetes.incoming import Incoming
 from webhook.engine.kubernetes.policies import AdmissionPolicy, Binding
@@ -24,7 +26,7 @@ class UnknownVersion(Exception):
     """What of the policy fails."""
 
 
-class Invocation(NamedTuple):
+class Invocation(Struct, frozen=True):
     """One evaluation of a policy: by a binding that matches, with one of its parameters (or null).
 
     Where there are no parameters and there must be, or the object is in another version, ``failure`` says

@@ -7,7 +7,7 @@ together, and everything that is wrong is found at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 from msgspec import Struct, field
@@ -46,7 +46,7 @@ from webhook.policy.problems import InvalidPolicy, Problem, did_you_mean
 from webhook.policy.validation import validate_document
 
 
-class _Kind(NamedTuple):
+class _Kind(Struct, frozen=True):
     """What there is to know of a kind of policy, and of the kind of its bindings."""
 
     policy: str

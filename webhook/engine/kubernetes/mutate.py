@@ -11,9 +11,10 @@ Source: k8s.io/apiserver ``pkg/admission/plugin/policy/mutating``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from webhook.engine.decision import Facts
 from webhook.engine.errors import failure, text_of
@@ -67,7 +68,7 @@ class Rounds:
         return found.obj
 
 
-class Key(NamedTuple):
+class Key(Struct, frozen=True):
     """One policy by one binding with one of its parameters."""
 
     policy: str
@@ -106,7 +107,7 @@ def mutate(
     return outcome
 
 
-class _Run(NamedTuple):
+class _Run(Struct, frozen=True):
     """One invocation of a policy, on the object in the state of ``incoming``."""
 
     policy: MutatingPolicy
@@ -126,7 +127,7 @@ class _Run(NamedTuple):
         if self.only is not None and key not in self.only:
             return incoming
         try:
-            if not conditions_hold(policy, incoming, call._replace(scope=incoming.scope(call.params))):
+            if not conditions_hold(policy, incoming, replace(call, scope=incoming.scope(call.params))):
                 return incoming
         except Exception as error:  # noqa: BLE001 - a condition that cannot be evaluated is a finding
             self._fail("matchConditions", text_of(error, CannotApply))

@@ -9,9 +9,10 @@ Source: k8s.io/apiserver ``pkg/admission/plugin/policy/validating``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import orjson
+from msgspec import Struct
 
 from webhook.engine.errors import failure, text_of
 from webhook.engine.kubernetes.incoming import Incoming
@@ -77,7 +78,7 @@ def judge(policies: Iterable[ValidatingPolicy], incoming: Incoming, mode: Mode) 
     return verdict
 
 
-class _Evaluation(NamedTuple):
+class _Evaluation(Struct, frozen=True):
     """One invocation of a policy, and where its results go."""
 
     policy: ValidatingPolicy

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field, to_builtins
 
@@ -69,7 +69,7 @@ class _Validation(Struct):
     given: dict[str, str] = field(default_factory=dict)
 
 
-class _Exception(NamedTuple):
+class _Exception(Struct, frozen=True):
     """One exception, of the policy itself or in a document of its own; without ``rules``, from all of them."""
 
     name: str
@@ -78,7 +78,7 @@ class _Exception(NamedTuple):
     rules: frozenset[str]
 
 
-class _Rule(NamedTuple):
+class _Rule(Struct, frozen=True):
     """One entry of ``validate``. ``check`` is None where it is an expression."""
 
     name: str

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct
 
 from webhook.kube.gvk import POD, GroupVersionKind
 from webhook.kube.kinds import KNOWN, Kind
@@ -28,7 +30,7 @@ TEMPLATES: Final[tuple[Kind, ...]] = (
 _POD_RESOURCES: Final = ("pods", "pods/ephemeralcontainers", "pods/resize")
 
 
-class Kinds(NamedTuple):
+class Kinds(Struct, frozen=True):
     """The kinds of a policy; none written stands for everything that describes pods."""
 
     patterns: tuple[KindPattern, ...]

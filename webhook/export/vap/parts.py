@@ -65,7 +65,7 @@ About = Literal["containers", "spec", "labels", "workload"]
 take the containers from ``variables.judged``, which leaves out those that an update leaves."""
 
 
-class Demand(NamedTuple):
+class Demand(Struct, frozen=True):
     """One demand of a check, in CEL.
 
     ``culprits`` is a list of strings: what breaks the rule, named for people; empty where nothing does.

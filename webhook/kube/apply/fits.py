@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct
 
 from webhook.kube.apply.merge import expected, is_scalar
 from webhook.kube.apply.types import Type
@@ -14,7 +16,7 @@ from webhook.kube.path import Path, render
 _INDEX: Final = re.compile(r"0|[1-9][0-9]*", re.ASCII)
 
 
-class Unfit(NamedTuple):
+class Unfit(Struct, frozen=True):
     """What keeps a path or a value from being part of an object."""
 
     path: Path

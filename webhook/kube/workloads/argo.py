@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final
 
+from msgspec.structs import replace
+
 from webhook.kube.shape import JSONObject, text
 from webhook.kube.workloads.parts import (
     Described,
@@ -89,8 +91,8 @@ def _pod(main: str, template: Part, spec: Part, shared_volumes: Mapping[str, Par
     if defaults.is_map:
         # Of what the defaults run, only a template of the same type takes anything.
         of_main = {key: value for key, value in defaults.value.items() if key not in _MAIN or key == main}
-        merged = merge(defaults._replace(value=of_main), template)
-        template = merged._replace(path=template.path)
+        merged = merge(replace(defaults, value=of_main), template)
+        template = replace(merged, path=template.path)
     containers = _main_containers(main, template)
     mounts = next((part.get("volumeMounts") for part in containers if part.value.get("name") == "main"), None)
     init_containers = list(template.get("initContainers").items())

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook.kube.shape import JSONObject, mapping
 from webhook.kube.workloads.discovery import pod_at
@@ -28,7 +31,7 @@ _NOT_THE_USERS: Final = ("apiVersion", "kind", "metadata", "status")
 _CONTAINERS: Final = ("containers", "initContainers", "ephemeralContainers")
 
 
-class Template(NamedTuple):
+class Template(Struct, frozen=True):
     """A place for pods, as configuration names it.
 
     What stands there may be a PodTemplateSpec, a PodSpec or a whole object. ``replicas`` are the paths of the numbers
@@ -53,7 +56,7 @@ def configured(templates: Iterable[Template]) -> Finder:
                 is_template = "containers" in mapping(node, "spec")
                 if is_template or "containers" in node:
                     pod = pod_at(obj, (*path, "spec") if is_template else path)
-                    yield pod._replace(replicas=number, replicas_path=number_path)
+                    yield replace(pod, replicas=number, replicas_path=number_path)
 
     return Finder(tuple(_written(template.path) for template in places), find)
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec.structs import replace
+
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject
 from webhook.kube.workloads.parts import (
@@ -87,7 +89,7 @@ def _servers(component: Part) -> Iterator[Part]:
         server = component.get(name)
         if server.is_map:
             container = {key: value for key, value in server.value.items() if key not in _NOT_OF_A_CONTAINER}
-            yield server._replace(value={**container, "name": container.get("name") or _CONTAINER})
+            yield replace(server, value={**container, "name": container.get("name") or _CONTAINER})
     custom = component.get("custom").get("container")  # v1alpha2
     if custom.is_map:
         yield custom.having(name=custom.get("name").value or _CONTAINER)

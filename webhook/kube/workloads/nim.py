@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec.structs import replace
+
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject, text
 from webhook.kube.workloads.parts import (
@@ -87,7 +89,7 @@ def _listed(containers: Part) -> Part:
     return (
         joined([listing(found, containers.path)], containers.path)
         if found
-        else containers._replace(value=None)
+        else replace(containers, value=None)
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject
@@ -30,7 +31,7 @@ _MERGE_KEYS: Final[Mapping[str, str]] = {
 }
 
 
-class Described(NamedTuple):
+class Described(Struct, frozen=True):
     """One pod that an object describes.
 
     Without ``root`` it stands in the object itself, at these paths. With one, the root is a Pod object that was put
@@ -49,13 +50,14 @@ class Described(NamedTuple):
         """The same pod, of an object that stands at ``path`` of a larger one."""
         replicas_path = path + self.replicas_path if self.replicas_path else ()
         if self.sources is None:
-            return self._replace(
+            return replace(
+                self,
                 metadata_path=path + self.metadata_path,
                 spec_path=path + self.spec_path,
                 replicas_path=replicas_path,
             )
         sources = {part: path + source for part, source in self.sources.items()}
-        return self._replace(sources=sources, replicas_path=replicas_path)
+        return replace(self, sources=sources, replicas_path=replicas_path)
 
 
 class Embedded(Struct, frozen=True):
@@ -69,7 +71,7 @@ class Embedded(Struct, frozen=True):
 Found = Described | Embedded
 
 
-class Part(NamedTuple):
+class Part(Struct, frozen=True):
     """A value and where it was written; None where it is absent.
 
     ``moved`` tells of parts of it (paths relative to the value) that were written elsewhere.
@@ -192,7 +194,7 @@ def labels_and_annotations(*holders: Part) -> Part:
                 merged = merge(merged, part)
         if merged.is_map and _LAST_APPLIED in merged.value:
             kept = {key: value for key, value in merged.value.items() if key != _LAST_APPLIED}
-            merged = merged._replace(value=kept)
+            merged = replace(merged, value=kept)
         metadata = metadata.having(**{name: merged})
     return metadata
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct
 
 from webhook.kube.path import Path, lookup
 from webhook.kube.shape import JSONObject
@@ -18,7 +20,7 @@ from webhook.kube.workloads.parts import (
 )
 
 
-class Finder(NamedTuple):
+class Finder(Struct, frozen=True):
     """What finds the pods that objects of a kind describe.
 
     ``places`` tells people where it looks, in the form of ``segments``.

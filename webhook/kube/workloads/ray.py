@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec.structs import replace
+
 from webhook.kube.shape import JSONObject
 from webhook.kube.workloads.parts import Described, Found, Part, count, listing, made_pod
 from webhook.kube.workloads.paths import Finder
@@ -77,5 +79,5 @@ def _with_autoscaler(template: Part, options: Part) -> Described:
     together = listing([*containers, autoscaler], spec.get("containers").path)
     metadata = template.get("metadata")
     return made_pod(
-        metadata if metadata.is_map else metadata._replace(value={}), spec.having(containers=together)
+        metadata if metadata.is_map else replace(metadata, value={}), spec.having(containers=together)
     )

@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec.structs import replace
+
 from webhook.kube.path import Path
 from webhook.kube.shape import JSONObject, text
 from webhook.kube.workloads.parts import (
@@ -108,7 +110,7 @@ def _replicas(role: str, settings: Part, spec: Part) -> tuple[int, Path]:
 
 def _resources(settings: Part, spec: Part) -> Part:
     memory = settings.get("memory")
-    quantity = memory._replace(value=_memory(settings, spec))
+    quantity = replace(memory, value=_memory(settings, spec))
     cores = settings.get("coreRequest")
     cpu = cores if cores.value else settings.get("cores")
     gpu = settings.get("gpu")

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from msgspec.structs import replace
+
 from webhook.kube.shape import JSONObject, text
 from webhook.kube.workloads.parts import (
     Described,
@@ -110,5 +112,5 @@ def _with_resources(step: Part) -> Part:
     return (
         step.having(resources=resources)
         if resources.is_map
-        else step.having(resources=resources._replace(value=None))
+        else step.having(resources=replace(resources, value=None))
     )

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from msgspec.structs import replace
+
 from webhook.kube.shape import JSONObject, mapping, text
 from webhook.kube.workloads.parts import (
     Found,
@@ -74,9 +76,9 @@ def _pods(spec: Part, at_once: int) -> Iterator[Found]:
 
 def _settings(spec: Part) -> Part:
     if not spec.is_map:
-        return spec._replace(value={})
-    return spec._replace(
-        value={key: value for key, value in spec.value.items() if key not in _NOT_OF_THE_POD}
+        return replace(spec, value={})
+    return replace(
+        spec, value={key: value for key, value in spec.value.items() if key not in _NOT_OF_THE_POD}
     )
 
 

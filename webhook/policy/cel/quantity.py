@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_UP, Context, Decimal
-from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from webhook.kube.quantity import QuantityError, parse_quantity
 
@@ -21,7 +23,7 @@ _EXACT = Context(prec=4096)
 _DIGITS = re.compile(r"[+-]?0*(?P<whole>\d*)(?:\.(?P<fraction>\d*))?(?P<suffix>.*)", re.ASCII)
 
 
-class Amount(NamedTuple):
+class Amount(msgspec.Struct, frozen=True):
     """A quantity as Kubernetes holds one: ``unscaled`` times ten to the ``exponent``.
 
     How it is held matters to ``isInteger`` and ``asInteger``, which answer only for a ``small`` amount, one that fits
@@ -131,7 +133,7 @@ def _add(left: Amount, right: Amount) -> Amount:
 
 
 def _negative(amount: Amount) -> Amount:
-    return amount._replace(unscaled=-amount.unscaled)
+    return replace(amount, unscaled=-amount.unscaled)
 
 
 def _as_integer(amount: Amount) -> int:

@@ -6,7 +6,8 @@ Source: k8s.io/apiserver ``pkg/cel/library/semverlib.go`` and semver.org 2.0.0, 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from .celtype import BOOL, INT, SEMVER, STRING
 from .functions import FunctionError, Opaque, Overload, function
@@ -20,7 +21,7 @@ _VERSION = re.compile(
 )
 
 
-class Version(NamedTuple):
+class Version(msgspec.Struct, frozen=True):
     """A version without its build metadata, which takes no part in comparison."""
 
     major: int
