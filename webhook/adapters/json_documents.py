@@ -158,7 +158,7 @@ def _faults(text: str, at: int, end: int, max_depth: int) -> Iterator[Fault]:
                 yield Fault(token.start(), message)
         else:
             string = json.loads(f'"{token["string"]}"')
-            if _LONE_SURROGATE.search(string):
+            if not _is_unicode(string):
                 yield Fault(token.start(), "half of a surrogate pair is no character")
             if token["colon"]:
                 if string in keys[-1]:
@@ -166,7 +166,13 @@ def _faults(text: str, at: int, end: int, max_depth: int) -> Iterator[Fault]:
                 keys[-1].add(string)
 
 
-_LONE_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+def _is_unicode(string: str) -> bool:
+    """Whether it is all whole characters: half of a surrogate pair cannot be written in UTF-8 (Unicode, D92)."""
+    try:
+        string.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _about_word(word: str) -> str:
