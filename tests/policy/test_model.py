@@ -257,7 +257,9 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "message", "at"), MISTAKES, ids=[f"{m[0]} {m[1]!r:.30}" for m in MISTAKES]
+    ("field", "value", "message", "at"),
+    MISTAKES,
+    ids=[f"{m[0]} {'absent' if m[1] is MISSING else repr(m[1]):.30}" for m in MISTAKES],
 )
 def test_mistake_is_told_in_plain_words(field: str, value: Any, message: str, at: str | None) -> None:
     assert problems(with_change(parse(field), value)) == [f"{at or field}: {message}"]

@@ -84,7 +84,9 @@ MISTAKES: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "value"), MISTAKES, ids=[f"{f} {v}" for f, v in MISTAKES])
+@pytest.mark.parametrize(
+    ("field", "value"), MISTAKES, ids=[f"{f} {'absent' if v is MISSING else v}" for f, v in MISTAKES]
+)
 def test_mistake_is_shown_in_the_editor(field: str, value: Any) -> None:
     assert errors(with_change(parse(field), value))
 
