@@ -38,12 +38,14 @@ $(DEV): requirements/dev.txt $(RUNTIME)
 demo: $(RUNTIME) ## start the webhook on localhost and send it real ML workloads
 	@$(BIN)/python -m webhook demo
 
+# Files go to processes whole, as what their tests share is made once a file; each process with end-to-end tests has a
+# control plane of its own.
 test: $(DEV) ## run every test; builds a real control plane once if Go is there
 	@# Beforehand, so that its progress shows: the first build takes minutes. Without Go the tests say what is missing.
 	@if [ -z "$$KUBEBUILDER_ASSETS" ] && command -v go >/dev/null; then \
 		$(BIN)/python tests/e2e/controlplane/build.py; \
 		$(BIN)/python -m tests.e2e.helm.build; fi
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(DEV) ## ruff, mypy, import-linter, and gpuward's own lint and test of the shipped policies, hadolint
 	@$(BIN)/ruff check .

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.e2e.summary import Summary
+
 # Nothing here is judged by its speed: on a busy machine any example can take long.
 settings.register_profile("gpuward", deadline=None)
 settings.load_profile("gpuward")
@@ -19,6 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the golden files anew instead of comparing with them; look at the difference before you commit it",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Here and not beside those tests: with several processes, the one that reports does not look there.
+    config.pluginmanager.register(Summary(), "end-to-end-summary")
 
 
 @pytest.fixture

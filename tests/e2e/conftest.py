@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from . import summary
 from .cluster import ControlPlane
 from .controlplane import assets, build
 from .helm.program import helm_program
 
-COUNTS = pytest.StashKey[dict[str, int]]()
-REASONS = pytest.StashKey[dict[str, None]]()  # a set that keeps its order
 VERSIONS = pytest.StashKey[list[str]]()
 
 
@@ -39,7 +38,7 @@ def control_plane(
         raise pytest.skip.Exception(str(missing)) from None
     except (assets.InvalidAssetsError, build.BuildError) as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
-    config.stash[VERSIONS].append(programs.version)
+    config.stash.setdefault(VERSIONS, []).append(programs.version)
     with ControlPlane(programs, tmp_path_factory.mktemp("control-plane")) as running:
         yield running
 
@@ -59,7 +58,7 @@ def oldest_control_plane(
         raise pytest.skip.Exception(str(missing)) from None
     except build.BuildError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
-    config.stash[VERSIONS].append(programs.version)
+    config.stash.setdefault(VERSIONS, []).append(programs.version)
     with ControlPlane(programs, tmp_path_factory.mktemp("oldest-control-plane")) as running:
         yield running
 
@@ -89,56 +88,27 @@ def full_control_plane(control_plane: ControlPlane) -> ControlPlane:
     return control_plane
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Makes room for the counts of this session."""
-    config.stash[COUNTS] = {"passed": 0, "failed": 0, "not run": 0}
-    config.stash[REASONS] = {}
-    config.stash[VERSIONS] = []
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Counts the tests on the control plane, and turns their skips into failures where they must run."""
+    """Says of the tests on the control plane what came of them, and makes their skips failures where they must run."""
     report = yield
     if not {"control_plane", "oldest_control_plane"} & set(getattr(item, "fixturenames", ())):
         return report
-    counts = item.config.stash[COUNTS]
     if report.skipped and not hasattr(report, "wasxfail"):
-        counts["not run"] += 1
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         reason = reason.removeprefix("Skipped: ")
-        item.config.stash[REASONS][reason] = None
+        summary.tell(report, "not run", reason=reason)
         if required():
             report.outcome = "failed"
             report.longrepr = (
                 f"end-to-end tests must not be skipped here (CI or GPUWARD_E2E=required): {reason}"
             )
     elif report.when == "setup" and report.failed:
-        counts["not run"] += 1
+        summary.tell(report, "not run")
     elif report.when == "call":
-        counts["failed" if report.failed else "passed"] += 1
+        versions = tuple(item.config.stash.get(VERSIONS, ()))
+        summary.tell(report, "failed" if report.failed else "passed", versions=versions)
     return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Says how many end-to-end tests ran, and loudly when none did."""
-    counts, reasons = config.stash[COUNTS], config.stash[REASONS]
-    if not any(counts.values()):
-        return
-    terminalreporter.section("end-to-end tests")
-    if ran := counts["passed"] + counts["failed"]:
-        terminalreporter.write_line(
-            f"{ran} end-to-end tests ran on Kubernetes {' and '.join(config.stash[VERSIONS])}: "
-            f"{counts['passed']} passed, {counts['failed']} failed; {counts['not run']} did not run",
-            green=not counts["failed"],
-            red=bool(counts["failed"]),
-        )
-    else:
-        terminalreporter.write_line(
-            "NO END-TO-END TEST RAN: gpuward was not tried on a real API server.", red=True
-        )
-    for reason in reasons:
-        terminalreporter.write_line(f"not run: {reason}", yellow=True)
 
 
 def _say(config: pytest.Config, line: str) -> None:

@@ -9,9 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import PurePath
-from typing import Final
-
-from msgspec import Struct
+from typing import Final, NamedTuple
 
 from webhook.cli.output import COULD_NOT_RUN, INTERRUPTED, PIPE_CLOSED
 from webhook.version import __version__
@@ -26,7 +24,8 @@ EPILOG: Final = """exit status:
 """
 
 
-class Command(Struct, frozen=True):
+# No Struct: who asks for the version need not wait for msgspec.
+class Command(NamedTuple):
     """One subcommand. Its module has ``add_arguments(parser)`` and ``run(args) -> exit status``."""
 
     name: str
