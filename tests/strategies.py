@@ -41,6 +41,15 @@ JUNK: Final = (
 )
 
 
+def json_values(scalars: Strategy, keys: Strategy, *, most: int | None, leaves: int = 100) -> Strategy:
+    """JSON of these scalars and keys; a list or a map has at most ``most`` members, all of it about ``leaves``."""
+    return st.recursive(
+        scalars,
+        lambda inner: st.lists(inner, max_size=most) | st.dictionaries(keys, inner, max_size=most),
+        max_leaves=leaves,
+    )
+
+
 def maybe(**fields: Strategy) -> Strategy:
     """A map in which each field may be absent."""
     return st.fixed_dictionaries({}, optional=fields)

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.strategies import json_values
 from webhook.adapters import yaml_events
 from webhook.adapters.yaml_documents import MAX_DEPTH, Document, DocumentError, read_documents
 
@@ -429,16 +430,15 @@ def test_nothing_raises_and_all_that_is_read_is_json(content: bytes) -> None:
 
 # What YAML 1.1 calls printable; the other characters are refused, see above.
 characters = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufffe\uffff")
-plain_data = st.recursive(
+plain_data = json_values(
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(characters, max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(characters, max_size=8), inner, max_size=4)
-    ),
-    max_leaves=20,
+    st.text(characters, max_size=8),
+    most=4,
+    leaves=20,
 )
 
 

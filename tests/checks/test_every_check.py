@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 import webhook.checks
+from tests.strategies import json_values
 from webhook.checks import CHECKS as ALL_CHECKS
 from webhook.kube.pod import Pod
 from webhook.policy.problems import InvalidPolicy
@@ -270,11 +271,7 @@ KEYS = st.sampled_from(
         "port",
     ]
 ) | st.text(max_size=4)
-ANYTHING = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=6,
-)
+ANYTHING = json_values(SCALARS, KEYS, most=3, leaves=6)
 
 
 @st.composite

@@ -11,11 +11,8 @@ import contextlib
 import functools
 import http.client
 import json
-import os
-import random
 import secrets
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -28,6 +25,7 @@ from .controlplane import webhooks
 from .controlplane.assets import Assets
 from .controlplane.credentials import Credentials
 from .controlplane.process import Process
+from .controlplane.programs import Programs
 
 T = TypeVar("T")
 Object = Mapping[str, Any]
@@ -36,20 +34,7 @@ START_SECONDS = 60  # it takes about 4; a loaded machine gets its time
 STOP_GRACE_SECONDS = 5
 POLL_SECONDS = 0.03
 
-# Where nothing else picks ports by itself: below Linux' ephemeral range, outside Kubernetes' node ports.
-PORTS = range(20000, 30000)
-
-# Stands in where the machine has no address but loopback, which Kubernetes refuses to advertise (RFC 5737).
-NO_ADDRESS = "192.0.2.1"
-
 NODE_CAPACITY = {"cpu": "64", "memory": "512Gi", "ephemeral-storage": "1000Gi", "pods": "110"}
-
-AUDIT_POLICY = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived"],
-    "rules": [{"level": "None", "verbs": ["get", "list", "watch"]}, {"level": "Metadata"}],
-}
 
 
 class ControlPlaneError(Exception):
@@ -77,12 +62,7 @@ class ApiError(Exception):
 class ControlPlane:
     """A control plane that lives in `folder` (certificates, logs, data) from `start()` to `stop()`.
 
-    Configured as kubeadm configures one where that can matter to a webhook: Node and RBAC authorizers, the
-    default admission plugins and features, one ServiceAccount a controller. What differs: the API server
-    calls Services through their EndpointSlices (there is no kube-proxy), nodes need no heartbeat, etcd does
-    not sync to disk.
-
-    The `..._args` are further flags for the programs; a flag given again wins over the one above.
+    `controlplane.programs` says how it is configured. The `..._args` are further flags for the programs.
     """
 
     def __init__(
@@ -96,34 +76,33 @@ class ControlPlane:
     ) -> None:
         self.assets = assets
         self.folder = folder
-        self.address = own_address()
-        """An address of this machine, for the endpoints of Services; None where it has loopback alone."""
-
         folder.mkdir(parents=True, exist_ok=True)
-        self._ports = iter(_free_ports(5))
-        self._port = next(self._ports)
-        self.url = f"https://127.0.0.1:{self._port}"
-        """Of the API server."""
-
         self.credentials = Credentials(folder / "pki")
         self.ca = self.credentials.ca
         """The file of the CA that signed the API server's certificate (PEM)."""
 
+        self._programs = Programs(
+            assets,
+            folder,
+            self.credentials,
+            api_server_args=api_server_args,
+            controller_manager_args=controller_manager_args,
+            scheduler_args=scheduler_args,
+        )
+        self.address = self._programs.address
+        """An address of this machine, for the endpoints of Services; None where it has loopback alone."""
+
+        self.url = self._programs.url
+        """Of the API server."""
+
         self.kubeconfig = self.credentials.kubeconfig(self.url, "admin", ["system:masters"])
         """For a cluster administrator."""
 
-        self.audit_log = folder / "audit.log"
+        self.audit_log = self._programs.audit_log
         """The API server's audit log, one JSON event a line, of everything but reads, at level Metadata."""
 
         self._tls = ssl.create_default_context(cafile=str(self.ca))
         self._tls.load_cert_chain(*self.credentials.client("e2e-harness", ["system:masters"]))
-
-        # A clean environment: a proxy in the developer's would stand between the API server and the webhooks.
-        self._environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder)}
-        self._etcd = self._make_etcd()
-        self._api_server = self._make_api_server(api_server_args)
-        self._controller_manager = self._make_controller_manager(controller_manager_args)
-        self._scheduler = self._make_scheduler(scheduler_args)
         self._started: list[Process] = []
 
     # Life
@@ -138,7 +117,7 @@ class ControlPlane:
     def start(self) -> None:
         """Starts everything and returns when pods can be made and scheduled. Raises ControlPlaneError."""
         try:
-            self._start(self._etcd)
+            self._start(self._programs.etcd)
             self.wait_for(self._etcd_healthy, START_SECONDS, "etcd to be healthy")
             self._start_api_server()
             self._start_components()
@@ -150,19 +129,19 @@ class ControlPlane:
     def stop(self) -> None:
         """Stops all, clients before servers, and deletes etcd's data. The logs stay. May be called twice."""
         self._stop_components()
-        for process in (self._api_server, self._etcd):
+        for process in (self._programs.api_server, self._programs.etcd):
             process.stop(STOP_GRACE_SECONDS)
         self._started.clear()
         shutil.rmtree(self.folder / "etcd", ignore_errors=True)
 
     def stop_api_server(self, *, kill: bool = False) -> None:
         """Stops the API server: SIGTERM and a grace, or like a crash with `kill`."""
-        if self._api_server in self._started:
-            self._started.remove(self._api_server)
+        if self._programs.api_server in self._started:
+            self._started.remove(self._programs.api_server)
         if kill:
-            self._api_server.kill()
+            self._programs.api_server.kill()
         else:
-            self._api_server.stop(STOP_GRACE_SECONDS)
+            self._programs.api_server.stop(STOP_GRACE_SECONDS)
 
     def start_api_server(self) -> None:
         """Starts a stopped API server on its port, and returns when the cluster works as before.
@@ -182,12 +161,12 @@ class ControlPlane:
     @property
     def has_controller_manager(self) -> bool:
         """Whether controllers run: without, Deployments make no pods and nodes are not watched."""
-        return self._controller_manager[0] is not None
+        return self._programs.controller_manager is not None
 
     @property
     def has_scheduler(self) -> bool:
         """Whether pods are bound to nodes."""
-        return self._scheduler[0] is not None
+        return self._programs.scheduler is not None
 
     def wait_for(self, predicate: Callable[[], T | None], timeout: float = 15, what: str = "") -> T:
         """Calls `predicate` until it returns something true, which is returned.
@@ -234,7 +213,7 @@ class ControlPlane:
             timeout=timeout,
             check=False,
             env={
-                **self._environment,
+                **self._programs.environment,
                 "KUBECONFIG": str(self.kubeconfig),
                 "KUBECACHEDIR": str(self.folder / "kubectl-cache"),
             },
@@ -283,7 +262,9 @@ class ControlPlane:
 
     def connection(self, timeout: float = 15) -> http.client.HTTPSConnection:
         """A connection to the API server as an administrator, for what `api` does not show: headers, impersonation."""
-        return http.client.HTTPSConnection("127.0.0.1", self._port, context=self._tls, timeout=timeout)
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self._programs.port, context=self._tls, timeout=timeout
+        )
 
     # Things that tests need
 
@@ -526,33 +507,29 @@ class ControlPlane:
             return connection.getresponse().status == 200
 
     def _etcd_healthy(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self._etcd_port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self._programs.etcd_port, timeout=5)
         with contextlib.closing(connection):
             connection.request("GET", "/health")
             return connection.getresponse().status == 200
 
     def _start_api_server(self) -> None:
-        self._start(self._api_server)
+        self._start(self._programs.api_server)
         self.wait_for(
             lambda: self._raw("GET", "/readyz")[0] == 200, START_SECONDS, "kube-apiserver to be ready"
         )
 
-    def _components(self) -> list[tuple[Process, int]]:
-        both = (self._controller_manager, self._scheduler)
-        return [(process, port) for process, port in both if process is not None]
-
     def _start_components(self) -> None:
-        for process, _ in self._components():
+        for process, _ in self._programs.components:
             self._start(process)
-        for process, port in self._components():
+        for process, port in self._programs.components:
             self.wait_for(
                 functools.partial(self._healthy, port), START_SECONDS, f"{process.name} to be healthy"
             )
 
     def _stop_components(self) -> None:
-        for process, _ in self._components():
+        for process, _ in self._programs.components:
             process.terminate()
-        for process, _ in self._components():
+        for process, _ in self._programs.components:
             process.stop(STOP_GRACE_SECONDS)
             if process in self._started:
                 self._started.remove(process)
@@ -563,138 +540,6 @@ class ControlPlane:
 
     def _tails(self) -> str:
         return "\n".join(f"--- end of {process.log}\n{process.tail()}" for process in self._started)
-
-    def _process(self, name: str, argv: Sequence[str | Path]) -> Process:
-        return Process(name, argv, self.folder / f"{name}.log", self._environment)
-
-    def _make_etcd(self) -> Process:
-        self._etcd_port = next(self._ports)
-        client, peer = f"http://127.0.0.1:{self._etcd_port}", f"http://127.0.0.1:{next(self._ports)}"
-        return self._process(
-            "etcd",
-            [
-                self.assets.etcd,
-                f"--data-dir={self.folder / 'etcd'}",
-                f"--listen-client-urls={client}",
-                f"--advertise-client-urls={client}",
-                f"--listen-peer-urls={peer}",
-                f"--initial-advertise-peer-urls={peer}",
-                f"--initial-cluster=default={peer}",
-                "--unsafe-no-fsync",
-                # The only member elects itself after an election timeout, 1 s by default.
-                "--heartbeat-interval=10",
-                "--election-timeout=100",
-                "--log-level=warn",
-            ],
-        )
-
-    def _make_api_server(self, further: Sequence[str]) -> Process:
-        certificate, key = self.credentials.server(
-            "kube-apiserver", "127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1"
-        )
-        signing_key = self._signing_key = self.credentials.service_account_key()
-        proxy_certificate, proxy_key = self.credentials.client("front-proxy-client")
-        audit_policy = self.folder / "audit-policy.json"
-        audit_policy.write_text(json.dumps(AUDIT_POLICY))
-        return self._process(
-            "kube-apiserver",
-            [
-                self.assets.api_server,
-                f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
-                "--bind-address=127.0.0.1",
-                f"--advertise-address={self.address or NO_ADDRESS}",
-                f"--secure-port={self._port}",
-                f"--tls-cert-file={certificate}",
-                f"--tls-private-key-file={key}",
-                f"--client-ca-file={self.ca}",
-                "--authorization-mode=Node,RBAC",
-                "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-                f"--service-account-key-file={signing_key}",
-                f"--service-account-signing-key-file={signing_key}",
-                "--service-cluster-ip-range=10.96.0.0/16",
-                "--enable-aggregator-routing=true",
-                f"--requestheader-client-ca-file={self.ca}",
-                "--requestheader-allowed-names=front-proxy-client",
-                "--requestheader-extra-headers-prefix=X-Remote-Extra-",
-                "--requestheader-group-headers=X-Remote-Group",
-                "--requestheader-username-headers=X-Remote-User",
-                f"--proxy-client-cert-file={proxy_certificate}",
-                f"--proxy-client-key-file={proxy_key}",
-                "--shutdown-watch-termination-grace-period=1s",
-                "--allow-privileged=true",
-                f"--audit-policy-file={audit_policy}",
-                f"--audit-log-path={self.audit_log}",
-                *further,
-            ],
-        )
-
-    def _make_controller_manager(self, further: Sequence[str]) -> tuple[Process | None, int]:
-        name, port = "kube-controller-manager", next(self._ports)
-        if self.assets.controller_manager is None:
-            return None, port
-        flags = self._component_flags(name, port)
-        return self._process(
-            name,
-            [
-                self.assets.controller_manager,
-                *flags,
-                "--use-service-account-credentials=true",
-                # Or the start of 40 controllers, several requests each, waits 5 s on its own rate limit.
-                "--kube-api-qps=1000",
-                "--kube-api-burst=1000",
-                # The default is a folder of the machine, which it would create.
-                f"--flex-volume-plugin-dir={self.folder / 'flexvolume'}",
-                f"--service-account-private-key-file={self._signing_key}",
-                f"--root-ca-file={self.ca}",
-                # No kubelet sends heartbeats: a node stays as ready as it was made.
-                "--node-monitor-grace-period=24h",
-                *further,
-            ],
-        ), port
-
-    def _make_scheduler(self, further: Sequence[str]) -> tuple[Process | None, int]:
-        name, port = "kube-scheduler", next(self._ports)
-        if self.assets.scheduler is None:
-            return None, port
-        return self._process(
-            name, [self.assets.scheduler, *self._component_flags(name, port), *further]
-        ), port
-
-    def _component_flags(self, name: str, port: int) -> list[str]:
-        kubeconfig = self.credentials.kubeconfig(self.url, f"system:{name}")
-        certificate, key = self.credentials.server(name, "127.0.0.1")
-        return [
-            f"--kubeconfig={kubeconfig}",
-            f"--authentication-kubeconfig={kubeconfig}",
-            f"--authorization-kubeconfig={kubeconfig}",
-            f"--tls-cert-file={certificate}",
-            f"--tls-private-key-file={key}",
-            "--bind-address=127.0.0.1",
-            f"--secure-port={port}",
-            "--leader-elect=false",
-        ]
-
-
-def own_address() -> str | None:
-    """An IPv4 address of this machine that is not loopback, or None. Sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # a datagram socket only looks the route up
-        except OSError:
-            return None
-        address: str = probe.getsockname()[0]
-    return None if address.startswith("127.") else address
-
-
-def _free_ports(count: int) -> list[int]:
-    found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise ControlPlaneError(f"no {count} free ports in {PORTS.start}-{PORTS.stop - 1}")
 
 
 def _webhook_path(configuration: Object) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.kube.test_review import MALFORMED, envelope, json_values, texts
+from tests.kube.test_review import MALFORMED, any_json, envelope, texts
 from tests.support import shared
 from webhook.kube.envelope import decode_without_managed_fields, read_without_managed_fields
 from webhook.kube.review import AdmissionRequest, MalformedReview, decode
@@ -54,7 +54,7 @@ def test_what_an_api_server_sends_is_read_in_one_pass() -> None:
 
 
 @given(
-    st.dictionaries(texts, json_values | st.integers(-(2**70), 2**70), max_size=4),
+    st.dictionaries(texts, any_json | st.integers(-(2**70), 2**70), max_size=4),
     st.dictionaries(texts, texts, max_size=2),
     st.none() | st.just(pod(a="b")),
 )

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kube.workloads import CATALOG, described, pods_of, written
+from tests.strategies import json_values
 from webhook.kube.gvk import GroupVersionKind, parse_api_version
 from webhook.kube.kinds import BUILT_IN, KNOWN
 from webhook.kube.path import lookup, render
@@ -403,11 +404,7 @@ LEAVES = st.one_of(
     st.integers(-2, 9),
     st.sampled_from(["", "main", "v1", "Pod", "batch/v1", "Job", "8g"]),
 )
-JSON = st.recursive(
-    LEAVES,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
-    max_leaves=40,
-)
+JSON = json_values(LEAVES, KEYS, most=5, leaves=40)
 
 
 @given(st.sampled_from(sorted(WORKLOADS)), st.dictionaries(KEYS, JSON, max_size=4))

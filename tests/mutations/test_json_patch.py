@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mutations.support import compiled, container, deployment, keeps, mutate, pod, refused, table
-from tests.strategies import pods
+from tests.strategies import json_values, pods
 from webhook.kube.shape import JSONObject
 from webhook.mutations.json_patch import JSONPatch
 from webhook.policy.rule import Mutation, ParameterError
@@ -401,13 +401,8 @@ def patches(paths: st.SearchStrategy[str]) -> st.SearchStrategy[list[JSONObject]
     return st.lists(either, min_size=1, max_size=4)
 
 
-SMALL = st.recursive(
-    st.sampled_from([None, "v", 1, True]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["x", "y", "0", "key"]), inner, max_size=3)
-    ),
-    max_leaves=6,
+SMALL = json_values(
+    st.sampled_from([None, "v", 1, True]), st.sampled_from(["x", "y", "0", "key"]), most=3, leaves=6
 )
 SMALL_OBJECTS = st.dictionaries(st.sampled_from(["x", "y", "tolerations"]), SMALL, max_size=3).map(
     lambda spec: pod(**spec)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mutations.support import compiled, container, deployment, keeps, mutate, pod, refused, table
-from tests.strategies import plausible_pods, pods
+from tests.strategies import json_values, plausible_pods, pods
 from webhook.kube.shape import JSONObject
 from webhook.mutations.merge_patch import MergePatch
 
@@ -116,10 +116,11 @@ FIELDS = [
     "containers",
     "new",
 ]
-VALUES = st.recursive(
+VALUES = json_values(
     st.none() | st.booleans() | st.sampled_from(["", "x", 0, 1, 1.5]),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=3),
-    max_leaves=6,
+    st.sampled_from(FIELDS),
+    most=3,
+    leaves=6,
 )
 PATCHES = st.fixed_dictionaries(
     {},

@@ -13,20 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.strategies import json_values
 from webhook.kube.path import MISSING, Path, lookup
 from webhook.policy.draft import Draft, json_equal
 
 KEYS = ("a", "b", "c", "~x/y", "0")
 SCALARS = st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from(["", "v", "1"])
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
-)
+VALUES = json_values(SCALARS, st.sampled_from(KEYS), most=3)
 # Values without null: what somebody would give as a default.
-WRITTEN = st.recursive(
-    SCALARS.filter(lambda scalar: scalar is not None),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
-)
+WRITTEN = json_values(SCALARS.filter(lambda scalar: scalar is not None), st.sampled_from(KEYS), most=3)
 OBJECTS = st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4)
 WILD_PATHS = st.lists(st.sampled_from(KEYS) | st.integers(-1, 3), max_size=4).map(tuple)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 from pydantic import Field, TypeAdapter, ValidationError
 
-from tests.policy.test_model import FULL, all_paths, json_values
+from tests.policy.test_model import FULL, all_paths, any_json
 from tests.policy.test_schema import BREAK_GLASS, EXCEPTION
 from tests.policy.test_validation import Parameters as EveryType
 from tests.support import POLICIES, REPOSITORY
@@ -214,9 +214,7 @@ def test_documents_with_something_odd_anywhere_are_read_alike(document: Any) -> 
             assert_read_alike(model, changed(document, path, value))
 
 
-@given(
-    st.sampled_from([(document, path) for document in WRITTEN for path in all_paths(document)]), json_values
-)
+@given(st.sampled_from([(document, path) for document in WRITTEN for path in all_paths(document)]), any_json)
 def test_documents_with_any_value_anywhere_are_read_alike(place: tuple[Any, FieldPath], value: Any) -> None:
     document, path = place
     assert_read_alike(MODELS[document["kind"]], changed(document, path, value))
@@ -229,7 +227,7 @@ def values_of(kind: type[Strict], depth: int = 3) -> st.SearchStrategy[Any]:
         inner = [below for below in _classes(field.type) if depth]
         maps = [values_of(below, depth - 1) for below in inner]
         fields[field.encode_name] = st.one_of(
-            *maps, *(st.lists(value, max_size=2) for value in maps), st.sampled_from(ODD), json_values
+            *maps, *(st.lists(value, max_size=2) for value in maps), st.sampled_from(ODD), any_json
         )
     return st.fixed_dictionaries({}, optional=fields | {"unknown": st.just(1)} if depth == 1 else fields)
 

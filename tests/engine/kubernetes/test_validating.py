@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.kubernetes.policies import EVERYTHING, binding, config_map, judge, ruleset, vap
+from tests.strategies import json_values
 from webhook.engine.decision import Facts, Phase
 from webhook.engine.offline import request_for
 from webhook.engine.review import review
@@ -336,19 +337,15 @@ def test_the_resource_of_a_scale_can_be_told() -> None:
     assert judge(documents, scale, **request).allowed
 
 
-JSON_VALUES = st.recursive(
+JSON_VALUES = json_values(
     st.none()
     | st.booleans()
     | st.integers(-3, 2**70)
     | st.floats(allow_nan=False)
     | st.text("aé\0", max_size=3),
-    lambda values: (
-        st.lists(values, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["metadata", "labels", "name", "spec", "x", "app"]), values, max_size=3
-        )
-    ),
-    max_leaves=8,
+    st.sampled_from(["metadata", "labels", "name", "spec", "x", "app"]),
+    most=3,
+    leaves=8,
 )
 OBJECTS = st.dictionaries(
     st.sampled_from(["metadata", "spec", "kind", "apiVersion"]), JSON_VALUES, max_size=4

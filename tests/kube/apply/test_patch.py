@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.strategies import json_values
 from webhook.kube.apply import CannotApply, apply_operations, of
 from webhook.kube.gvk import POD, GroupVersionKind
 
@@ -144,12 +145,11 @@ def test_a_kind_without_schema_takes_any_field() -> None:
     assert patched["spec"] == {"a": [1, {"b": [None]}]}
 
 
-documents: Any = st.recursive(
+documents: Any = json_values(
     st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "a", "b"]),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "0"]), inner, max_size=3)
-    ),
-    max_leaves=10,
+    st.sampled_from(["a", "b", "0"]),
+    most=3,
+    leaves=10,
 )
 objects = st.dictionaries(st.sampled_from(["a", "b", "c"]), documents, max_size=3)
 pointers = st.lists(st.sampled_from(["a", "b", "0", "-", "9", "~1"]), max_size=3).map(

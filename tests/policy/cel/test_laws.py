@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from tests.strategies import json_values
 from webhook.policy.cel import CelCompileError, CelEvaluationError, Environment, Program, Scope, tree, wire
 
 from .evaluating import evaluate
@@ -28,11 +29,7 @@ _SCALARS = (
     | _TEXT
 )
 _KEYS = st.sampled_from(["metadata", "spec", "labels", "containers", "name", "x", "managedFields"]) | _TEXT
-_JSON = st.recursive(
-    _SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_KEYS, inner, max_size=4),
-    max_leaves=12,
-)
+_JSON = json_values(_SCALARS, _KEYS, most=4, leaves=12)
 
 _EXPRESSIONS = [
     "object",
@@ -124,9 +121,7 @@ _PLAIN_SCALARS = (
     | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufdd0"))
 )
 _PLAIN_KEYS = st.text(string.ascii_letters + "./-é", max_size=6)
-_PLAIN_JSON = st.recursive(
-    _PLAIN_SCALARS, lambda inner: st.lists(inner) | st.dictionaries(_PLAIN_KEYS, inner), max_leaves=20
-)
+_PLAIN_JSON = json_values(_PLAIN_SCALARS, _PLAIN_KEYS, most=None, leaves=20)
 
 
 @settings(max_examples=150, deadline=None)
