@@ -250,7 +250,9 @@ class Loading(Struct):
             self.problems.append(
                 PolicyFileProblem(str(self.root), 0, 0, (), "no document of kind Policy here")
             )
+        self.pause()
         self._check_exceptions(policies, [policy.name for policy, _ in kubernetes])
+        self.pause()
         # In the order of the files, and within one from top to bottom. The sort is stable.
         order = {file: i for i, file in enumerate(self.files)}
         problems = sorted(

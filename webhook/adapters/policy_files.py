@@ -113,7 +113,7 @@ def read(path: str | Path, *, recursive: bool = True, pause: Pause = no_pause) -
         link = root / "..data"
         target = link.resolve() if link.is_symlink() else root
         try:
-            names = sorted(_names(target, "", {os.path.realpath(target)}, recursive=recursive))
+            names = sorted(_names(target, "", {_identity(target)}, pause, recursive=recursive))
         except OSError as error:
             return f"the folder cannot be read: {error.strerror or error}"
         files: Files = []
@@ -126,23 +126,34 @@ def read(path: str | Path, *, recursive: bool = True, pause: Pause = no_pause) -
     return files or _NO_FILES
 
 
-def _names(folder: Path, prefix: str, seen: set[str], *, recursive: bool) -> Iterator[str]:
+# Of a file or a folder, whatever link it is seen through.
+Identity = tuple[int, int] | str
+
+
+def _names(folder: Path, prefix: str, seen: set[Identity], pause: Pause, *, recursive: bool) -> Iterator[str]:
     """The files below a folder, through links too, but none twice."""
     with os.scandir(folder) as listing:
         entries = sorted(listing, key=lambda entry: entry.name)
     for entry in entries:
+        pause()
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            real = os.path.realpath(entry.path)
-            if recursive and entry.name != CASES and real not in seen:
-                seen.add(real)
-                yield from _names(Path(entry.path), f"{prefix}{entry.name}/", seen, recursive=True)
-        elif entry.name.endswith(SUFFIXES):
-            real = os.path.realpath(entry.path)
-            if real not in seen:
-                seen.add(real)
-                yield prefix + entry.name
+            if recursive and entry.name != CASES and (identity := _identity(entry)) not in seen:
+                seen.add(identity)
+                yield from _names(Path(entry.path), f"{prefix}{entry.name}/", seen, pause, recursive=True)
+        elif entry.name.endswith(SUFFIXES) and (identity := _identity(entry)) not in seen:
+            seen.add(identity)
+            yield prefix + entry.name
+
+
+def _identity(place: Path | os.DirEntry[str]) -> Identity:
+    try:
+        status = place.stat()
+    except OSError:
+        # A link that leads nowhere. Reading it says so.
+        return os.fspath(place)
+    return status.st_dev, status.st_ino
 
 
 def _content(file: Path) -> bytes | OSError:

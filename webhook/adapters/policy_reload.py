@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from webhook.adapters import policy_files
-from webhook.adapters.policy_documents import PolicyFileProblem
+from webhook.adapters.policy_documents import Pause, PolicyFileProblem, no_pause
 from webhook.adapters.policy_resources import Merging, PolicyResources, Verdict
 from webhook.adapters.rest import Rest
 from webhook.engine.ruleset import Ruleset
@@ -110,9 +110,13 @@ class PolicyReload:
     async def _follow_files(self, *, asked: bool) -> None:
         if not await asyncio.to_thread(self._have_changed, asked=asked):
             return
+        self._take(*await asyncio.to_thread(self._load_files))
+
+    def _load_files(self) -> tuple[Ruleset | None, str, Sequence[PolicyFileProblem]]:
+        """In a thread, where all else that was read goes too: what is in force now, the digest and the problems."""
         more = self.resources is not None
-        loaded = await asyncio.to_thread(policy_files.load, self._path, more=more, pause=self._pause)
-        self._take(loaded.ruleset, loaded.digest, () if loaded.ruleset else loaded.problems)
+        loaded = policy_files.load(self._path, more=more, pause=self._pause)
+        return loaded.ruleset, loaded.digest, () if loaded.ruleset else loaded.problems
 
     async def _follow_both(self, resources: PolicyResources, *, asked: bool) -> None:
         version, listed = resources.version, resources.all()
@@ -128,7 +132,7 @@ class PolicyReload:
 
     def _have_changed(self, *, asked: bool) -> bool:
         """In a thread: whether the content of the files is another than that last read, or somebody asked."""
-        snapshot = take_snapshot(self._path)
+        snapshot = take_snapshot(self._path, self._pause)
         if not asked:
             if snapshot is not None and snapshot == self._snapshot:
                 return False
@@ -163,23 +167,24 @@ class PolicyReload:
         self.resource_problems = problems
 
 
-def take_snapshot(path: Path) -> Snapshot | None:
+def take_snapshot(path: Path, pause: Pause = no_pause) -> Snapshot | None:
     """What the files below ``path`` look like from outside; None where they cannot be looked at.
 
     Links are followed, and what starts with a dot is skipped: a mounted ConfigMap has its versions in such
     folders, and its files link to those of the current one.
     """
     try:
-        return tuple(_looks(os.fspath(path)))
+        return tuple(_looks(os.fspath(path), pause))
     except OSError:
         return None
 
 
-def _looks(path: str) -> Iterator[tuple[str, int, int, int, int]]:
+def _looks(path: str, pause: Pause) -> Iterator[tuple[str, int, int, int, int]]:
+    pause()
     # Strings and one call for each file, as this is asked every second beside the reviews.
     status = os.stat(path)  # noqa: PTH116 - a Path for each file takes longer than asking
     yield path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
     if stat.S_ISDIR(status.st_mode):
         for name in sorted(os.listdir(path)):  # noqa: PTH208 - as above
             if not name.startswith("."):
-                yield from _looks(f"{path}/{name}")
+                yield from _looks(f"{path}/{name}", pause)
