@@ -43,8 +43,8 @@ _HANG_UP_SECONDS: Final = 0.1
 
 _SWITCH_SECONDS: Final = 0.0005
 
-# So many more maps, lists and the like than before are looked through for cycles, which takes 20 ms. Reviews that are done
-# together make some 10,000, and 1,000 policies that are read while the last 1,000 are in force some 50,000.
+# So many more maps, lists and the like than before are looked through for cycles, which takes 20 ms. Reviews that are
+# done together make some 10,000, and 1,000 policies that are read while the last 1,000 are in force some 50,000.
 _COLLECTED_AFTER: Final = 100_000
 
 # How often is read what one process has found out for all about who trusts the certificate.
