@@ -9,7 +9,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -237,19 +237,25 @@ def _wait(server: Server, path: str) -> None:
             return
 
 
-def ask(server: Server, target: str, bodies: Sequence[bytes]) -> list[tuple[int, bytes]]:
-    """Send bodies one after the other; status and body of each answer."""
+@contextlib.contextmanager
+def asking(server: Server, target: str) -> Iterator[Callable[[bytes], tuple[int, bytes]]]:
+    """Sends a body and gives status and body of the answer, all on one connection."""
     context = ssl.create_default_context(cafile=str(server.certificates.ca))
     connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=5, context=context)
-    try:
-        answers = []
-        for body in bodies:
-            connection.request("POST", target, body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            answers.append((response.status, response.read()))
-        return answers
-    finally:
-        connection.close()
+
+    def ask_once(body: bytes) -> tuple[int, bytes]:
+        connection.request("POST", target, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.read()
+
+    with contextlib.closing(connection):
+        yield ask_once
+
+
+def ask(server: Server, target: str, bodies: Sequence[bytes]) -> list[tuple[int, bytes]]:
+    """Send bodies one after the other; status and body of each answer."""
+    with asking(server, target) as ask_once:
+        return [ask_once(body) for body in bodies]
 
 
 def tls(server: Server) -> str:
