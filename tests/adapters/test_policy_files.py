@@ -106,6 +106,14 @@ def test_file_is_read_whatever_its_name(write: Write) -> None:
     assert names(load("policy.txt")) == ["a"]
 
 
+def test_files_are_told_apart_by_their_paths_and_not_by_what_a_file_system_numbers_them(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.yaml").write_text("a: 1\n")
+    (tmp_path / "b.yaml").hardlink_to(tmp_path / "a.yaml")
+    assert policy_files.read(tmp_path) == [("a.yaml", b"a: 1\n"), ("b.yaml", b"a: 1\n")]
+
+
 def test_file_that_two_links_lead_to_is_read_once(write: Write) -> None:
     folder = write(**{"p/real/a.yaml": policy("a")})
     (folder / "p/link.yaml").symlink_to("real/a.yaml")

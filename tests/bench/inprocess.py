@@ -6,9 +6,9 @@ import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from statistics import median
 from typing import Any, Final
 
+from tests.bench.settings import summary
 from tests.support import POLICIES
 from webhook.adapters import policy_files
 from webhook.engine.decision import Decision, Facts, Phase
@@ -74,7 +74,7 @@ def timed(function: Callable[[], object], seconds: float) -> Figures:
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         samples.append(_sample(function, calls) / calls)
-    return {"median": median(samples) * 1e6, "min": min(samples) * 1e6, "max": max(samples) * 1e6}
+    return summary([sample * 1e6 for sample in samples])
 
 
 def _sample(function: Callable[[], object], calls: int) -> float:
@@ -101,7 +101,7 @@ def timed_after_rest(functions: Sequence[Callable[[], object]], seconds: float) 
             function()
             taken += time.process_time_ns() - start
         samples.append(taken / 1e9 / times / len(functions))
-    return {"median": median(samples) * 1e6, "min": min(samples) * 1e6, "max": max(samples) * 1e6}
+    return summary([sample * 1e6 for sample in samples])
 
 
 def garbage(function: Callable[[], object]) -> int:

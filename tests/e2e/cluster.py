@@ -62,7 +62,7 @@ class ApiError(Exception):
 class ControlPlane:
     """A control plane that lives in `folder` (certificates, logs, data) from `start()` to `stop()`.
 
-    `controlplane.programs` says how it is configured. The `..._args` are further flags for the programs.
+    `controlplane.programs` says how it is configured. `api_server_args` are further flags for the API server.
     """
 
     def __init__(
@@ -71,8 +71,6 @@ class ControlPlane:
         folder: Path,
         *,
         api_server_args: Sequence[str] = (),
-        controller_manager_args: Sequence[str] = (),
-        scheduler_args: Sequence[str] = (),
     ) -> None:
         self.assets = assets
         self.folder = folder
@@ -86,8 +84,6 @@ class ControlPlane:
             folder,
             self.credentials,
             api_server_args=api_server_args,
-            controller_manager_args=controller_manager_args,
-            scheduler_args=scheduler_args,
         )
         self.address = self._programs.address
         """An address of this machine, for the endpoints of Services; None where it has loopback alone."""

@@ -113,7 +113,8 @@ def read(path: str | Path, *, recursive: bool = True, pause: Pause = no_pause) -
         link = root / "..data"
         target = link.resolve() if link.is_symlink() else root
         try:
-            names = sorted(_names(target, "", {_identity(target)}, pause, recursive=recursive))
+            real = os.path.realpath(target)
+            names = sorted(_names(real, "", {real}, pause, recursive=recursive))
         except OSError as error:
             return f"the folder cannot be read: {error.strerror or error}"
         files: Files = []
@@ -126,34 +127,23 @@ def read(path: str | Path, *, recursive: bool = True, pause: Pause = no_pause) -
     return files or _NO_FILES
 
 
-# Of a file or a folder, whatever link it is seen through.
-Identity = tuple[int, int] | str
-
-
-def _names(folder: Path, prefix: str, seen: set[Identity], pause: Pause, *, recursive: bool) -> Iterator[str]:
-    """The files below a folder, through links too, but none twice."""
+def _names(folder: str, prefix: str, seen: set[str], pause: Pause, *, recursive: bool) -> Iterator[str]:
+    """The files below a folder, through links too, but none twice. The folder's path is that without links."""
     with os.scandir(folder) as listing:
         entries = sorted(listing, key=lambda entry: entry.name)
     for entry in entries:
         pause()
         if entry.name.startswith("."):
             continue
+        # What is no link is where its folder is; to follow one takes a call for each part of its path.
+        real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
         if entry.is_dir():
-            if recursive and entry.name != CASES and (identity := _identity(entry)) not in seen:
-                seen.add(identity)
-                yield from _names(Path(entry.path), f"{prefix}{entry.name}/", seen, pause, recursive=True)
-        elif entry.name.endswith(SUFFIXES) and (identity := _identity(entry)) not in seen:
-            seen.add(identity)
+            if recursive and entry.name != CASES and real not in seen:
+                seen.add(real)
+                yield from _names(real, f"{prefix}{entry.name}/", seen, pause, recursive=True)
+        elif entry.name.endswith(SUFFIXES) and real not in seen:
+            seen.add(real)
             yield prefix + entry.name
-
-
-def _identity(place: Path | os.DirEntry[str]) -> Identity:
-    try:
-        status = place.stat()
-    except OSError:
-        # A link that leads nowhere. Reading it says so.
-        return os.fspath(place)
-    return status.st_dev, status.st_ino
 
 
 def _content(file: Path) -> bytes | OSError:

@@ -39,7 +39,7 @@ class Programs:
     calls Services through their EndpointSlices (there is no kube-proxy), nodes need no heartbeat, etcd does
     not sync to disk.
 
-    The `..._args` are further flags for the programs; a flag given again wins over the one above.
+    `api_server_args` are further flags for the API server; a flag given again wins over the one above.
     """
 
     def __init__(
@@ -49,8 +49,6 @@ class Programs:
         credentials: Credentials,
         *,
         api_server_args: Sequence[str] = (),
-        controller_manager_args: Sequence[str] = (),
-        scheduler_args: Sequence[str] = (),
     ) -> None:
         """`folder` is for their data and logs. Raises OSError if there are no free ports."""
         self._assets = assets
@@ -69,8 +67,8 @@ class Programs:
         self.environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder)}
         self.etcd = self._make_etcd()
         self.api_server = self._make_api_server(api_server_args)
-        self.controller_manager = self._make_controller_manager(controller_manager_args)
-        self.scheduler = self._make_scheduler(scheduler_args)
+        self.controller_manager = self._make_controller_manager()
+        self.scheduler = self._make_scheduler()
 
     @property
     def components(self) -> list[Component]:
@@ -141,7 +139,7 @@ class Programs:
             ],
         )
 
-    def _make_controller_manager(self, further: Sequence[str]) -> Component | None:
+    def _make_controller_manager(self) -> Component | None:
         if self._assets.controller_manager is None:
             return None
         name, port = "kube-controller-manager", next(self._ports)
@@ -161,17 +159,16 @@ class Programs:
                 f"--root-ca-file={self._credentials.ca}",
                 # No kubelet sends heartbeats: a node stays as ready as it was made.
                 "--node-monitor-grace-period=24h",
-                *further,
             ],
         )
         return Component(process, port)
 
-    def _make_scheduler(self, further: Sequence[str]) -> Component | None:
+    def _make_scheduler(self) -> Component | None:
         if self._assets.scheduler is None:
             return None
         name, port = "kube-scheduler", next(self._ports)
         flags = self._component_flags(name, port)
-        return Component(self._process(name, [self._assets.scheduler, *flags, *further]), port)
+        return Component(self._process(name, [self._assets.scheduler, *flags]), port)
 
     def _component_flags(self, name: str, port: int) -> list[str]:
         kubeconfig = self._credentials.kubeconfig(self.url, f"system:{name}")
